@@ -1,0 +1,106 @@
+# Sluice: the one entry. `make help` lists the targets; every folder adds its part in a module.mk.
+# Everything is built under $(O). V=1 shows the commands; NO_INSTALL=1 only names missing packages.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+# Two jobs a time unless told otherwise.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+O := build
+VERSION := $(shell cat VERSION)
+PREFIX ?= /usr/local
+DESTDIR ?=
+CXX := g++
+CC := gcc
+AR := gcc-ar
+Q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+# Contraction would let one ISA fuse what another does not: exact arithmetic forbids it.
+WARN := -Wall -Wextra -Werror
+CPPFLAGS += -DSLUICE_VERSION='"$(VERSION)"' -Ilib/include -Ilib -Ikernel/uapi
+CXXFLAGS += -std=c++20 -O2 -g1 -fPIC -ffp-contract=off -fvisibility-inlines-hidden $(WARN)
+CFLAGS += -std=c11 -O2 -g1 -fPIC $(WARN)
+LDFLAGS += -pthread
+LDLIBS += -lfmt
+
+# A variant is the same graph built with other flags in a folder of its own.
+VARIANT_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+variant_of = $(if $(filter $(O)/asan/%,$(1)),$(VARIANT_FLAGS_asan))
+
+# Debian packages, by what needs them.
+PKGS_build := g++ pkg-config libboost1.81-dev nlohmann-json3-dev libcli11-dev libfmt-dev \
+	libtomlplusplus-dev libexpected-dev libsystemd-dev
+PKGS_kernel := gcc linux-headers-amd64 sparse kmod
+PKGS_unit := libcriterion-dev valgrind
+PKGS_e2e := nodejs npm python3 curl systemd man-db
+PKGS_vm := qemu-system-x86 busybox-static cpio python3
+PKGS_lint := clang-format clang-tidy python3 binutils
+
+.PHONY: all build kernel run serve check check-unit check-e2e check-vm check-lint bench lint format clean help install
+all: build
+
+# need-GROUP installs the packages of a group, once.
+$(O)/.need-%: Makefile packaging/install-packages
+	$(Q)packaging/install-packages $(PKGS_$*)
+	$(Q)mkdir -p $(@D) && touch $@
+
+include lib/module.mk
+include models/module.mk
+include tools/module.mk
+include daemon/module.mk
+include kernel/module.mk
+include tests/module.mk
+
+# --- compiling ---------------------------------------------------------------------------------
+# $(O)/obj/... is the release build, $(O)/asan/obj/... the sanitized one.
+define compile_rules
+$(1)/obj/%.o: %.cc | $(O)/.need-build
+	$$(call say,CXX,$$@)
+	$(Q)mkdir -p $$(@D) && $(CXX) $(CPPFLAGS) $(CXXFLAGS) $(2) $$(EXTRA_FLAGS) -MMD -MP -c $$< -o $$@
+$(1)/obj/%.o: %.c | $(O)/.need-build
+	$$(call say,CC,$$@)
+	$(Q)mkdir -p $$(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) $(2) $$(EXTRA_FLAGS) -MMD -MP -c $$< -o $$@
+$(1)/obj/%.o: %.S | $(O)/.need-build
+	$$(call say,AS,$$@)
+	$(Q)mkdir -p $$(@D) && $(CC) $(CPPFLAGS) -fPIC -MMD -MP -c $$< -o $$@
+endef
+$(eval $(call compile_rules,$(O),))
+$(eval $(call compile_rules,$(O)/asan,$(VARIANT_FLAGS_asan)))
+
+build: $(PROGRAMS) $(LIBRARIES)
+
+# --- running -----------------------------------------------------------------------------------
+PROMPT ?= Once upon a time
+N ?= 200
+SEED ?= 1
+run: $(O)/bin/sluice
+	$(Q)$(O)/bin/sluice run -p "$$PROMPT" -n $(N) --temp 0.8 --top-p 0.95 --seed $(SEED)
+export PROMPT
+
+# --- housekeeping ------------------------------------------------------------------------------
+clean:
+	$(Q)rm -rf $(O)
+
+help:
+	@sed -n 's/^#: *//p' Makefile
+#: make run [PROMPT="..." N=200 SEED=1]  build and tell a story from the embedded model
+#: make serve [PORT=8080]     start the daemon on 127.0.0.1 with the embedded model
+#: make build                 programs in build/bin, libraries in build/lib
+#: make kernel                build sluice.ko against Debian's kernel headers
+#: make check                 everything below
+#: make lint                  formatting, clang-tidy, layering, symbols, kernel style
+#: make check-unit            unit tests: plain, sanitized (ASan, UBSan) and under valgrind
+#: make check-e2e             the programs, the C library and the daemon as users meet them
+#: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
+#: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
+#: make format                apply clang-format
+#: make install               into DESTDIR and PREFIX
+#: make clean                 remove build/
+#: V=1 shows commands; NO_INSTALL=1 only names the packages that are missing.
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,26 @@
+# libsluice: the static archive that the programs link and the shared object that users link.
+LIB_SRCS := $(sort $(shell find lib -name '*.cc'))
+lib_objs = $(LIB_SRCS:%.cc=$(1)/obj/%.o)
+
+# Kernels: each ISA in its own objects with its own flags, nothing shared with the rest.
+ISA_FLAGS_avx2 := -O3 -mavx2 -mfma -mf16c
+ISA_FLAGS_avx512 := -O3 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni \
+	-mprefer-vector-width=512
+$(O)/obj/lib/ops/kernels/avx2/%.o $(O)/asan/obj/lib/ops/kernels/avx2/%.o: EXTRA_FLAGS := $(ISA_FLAGS_avx2)
+$(O)/obj/lib/ops/kernels/avx512/%.o $(O)/asan/obj/lib/ops/kernels/avx512/%.o: EXTRA_FLAGS := $(ISA_FLAGS_avx512)
+
+$(O)/lib/libsluice.a: $(call lib_objs,$(O)) $(O)/obj/models/embedded.o
+$(O)/asan/lib/libsluice.a: $(call lib_objs,$(O)/asan) $(O)/asan/obj/models/embedded.o
+%/libsluice.a:
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
+
+SONAME := libsluice.so.0
+$(O)/lib/$(SONAME): $(call lib_objs,$(O)) $(O)/obj/models/embedded.o lib/libsluice.map
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/libsluice.map \
+		-Wl,-z,defs $(LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+$(O)/lib/libsluice.so: $(O)/lib/$(SONAME)
+	$(Q)ln -sf $(SONAME) $@
+
+LIBRARIES := $(O)/lib/libsluice.a $(O)/lib/libsluice.so
