@@ -73,10 +73,11 @@ class Transport;  // how a Device reaches its board: /dev/sluiceN today
 
 class Device {
  public:
-  // Opens a device file ("/dev/sluice0"), read-write unless `read_only`. ENOENT, EACCES (the message
-  // says which group is needed), ENOTTY (not a Sluice device), EPROTO (ABI version).
+  // Opens a device file ("/dev/sluice0"), read-write unless `read_only`. ENOENT, EACCES (the
+  // message says which group is needed), ENOTTY (not a Sluice device), EPROTO (ABI version).
   static Result<Device> open(const std::string& path, bool read_only = false);
-  // Every board of this machine that may be opened, and with `skipped` the reasons for those that may not.
+  // Every board of this machine that may be opened, and with `skipped` the reasons for those that
+  // may not.
   static Result<std::vector<BoardInfo>> list(std::vector<Error>* skipped = nullptr);
 
   Device(Device&&) noexcept;
@@ -90,7 +91,8 @@ class Device {
   // One register access through the driver; `width` in bits, `offset` in bytes from the window's
   // start. EINVAL: width, alignment, value; ERANGE: outside the window; ENXIO: no such window.
   Result<uint64_t> read_register(uint32_t window, uint64_t offset, unsigned width = 32) const;
-  Result<void> write_register(uint32_t window, uint64_t offset, uint64_t value, unsigned width = 32);
+  Result<void> write_register(uint32_t window, uint64_t offset, uint64_t value,
+                              unsigned width = 32);
 
   // Maps `length` bytes (0: to the window's end) from `offset` (a multiple of the page size).
   Result<Mapping> map(uint32_t window, uint64_t offset = 0, uint64_t length = 0,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Result<T> and Error: how every fallible function of libsluice reports failure.
-// No exception of our own is thrown; std::bad_alloc may pass through C++ functions, never through C ones.
+// No exception of our own is thrown; std::bad_alloc may pass through C++ functions, never through C
+// ones.
 #ifndef SLUICE_RESULT_HPP
 #define SLUICE_RESULT_HPP
 
@@ -10,8 +11,8 @@
 
 namespace sluice {
 
-// What went wrong. `code` is a positive errno value (EINVAL, ENOENT, EBADMSG for malformed data, ...);
-// `message` names the path, offset, key or field that it is about and what was expected.
+// What went wrong. `code` is a positive errno value (EINVAL, ENOENT, EBADMSG for malformed data,
+// ...); `message` names the path, offset, key or field that it is about and what was expected.
 struct Error {
   int code = 0;
   std::string message;
@@ -35,8 +36,8 @@ inline tl::unexpected<Error> fail(int code, std::string message) {
 
 #define SLUICE_CAT_(a, b) SLUICE_CAT2_(a, b)
 #define SLUICE_CAT2_(a, b) a##b
-#define SLUICE_TRY_IMPL_(tmp, lhs, expr)                           \
-  auto tmp = (expr);                                               \
+#define SLUICE_TRY_IMPL_(tmp, lhs, expr)                                    \
+  auto tmp = (expr);                                                        \
   if (!tmp) return tl::unexpected<::sluice::Error>(std::move(tmp).error()); \
   lhs = std::move(*tmp)
 #define SLUICE_CHECK_IMPL_(tmp, expr) \

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Models and the engine that runs them: sequences, steps, logits, and text generation on top.
+#ifndef SLUICE_ENGINE_HPP
+#define SLUICE_ENGINE_HPP
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sluice/gguf.hpp>
+#include <sluice/result.hpp>
+#include <sluice/sampling.hpp>
+#include <sluice/text.hpp>
+
+namespace sluice {
+
+struct ModelInfo {
+  std::string path;          // "embedded" for the default model
+  std::string name;          // general.name, or the file's name
+  std::string architecture;  // "llama"
+  std::string format;        // format of most of the weights: "Q8_0"
+  uint64_t n_params = 0;
+  uint64_t n_bytes = 0;      // of all tensors
+  uint32_t n_ctx_train = 0;  // tokens
+  uint32_t n_vocab = 0;
+  uint32_t n_layers = 0;
+  uint32_t dim = 0;
+  uint32_t n_heads = 0;
+  uint32_t n_kv_heads = 0;
+  uint32_t head_dim = 0;
+  uint32_t ffn_dim = 0;
+};
+
+// A model's weights and tokenizer; immutable, shared by engines.
+class Model {
+ public:
+  // ENOTSUP: unknown architecture or tokenizer; EBADMSG: malformed file, or a tensor that is
+  // missing or of the wrong shape.
+  static Result<std::shared_ptr<const Model>> load(const std::string& path);
+  // The default model inside the library.
+  static Result<std::shared_ptr<const Model>> embedded();
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+  virtual const GgufFile& file() const = 0;
+  virtual const std::shared_ptr<const Tokenizer>& tokenizer() const = 0;
+};
+
+struct EngineOptions {
+  std::string device = "auto";      // "auto" or "cpu"
+  unsigned n_threads = 0;           // 0: as many as the process may use (affinity, cgroup quota)
+  std::string isa;                  // "scalar", "avx2", "avx512"; empty: $SLUICE_ISA, else the best
+  uint32_t max_batch_tokens = 512;  // tokens in one step
+  uint32_t max_sequences = 16;      // sequences in one step
+  uint64_t kv_tokens = 0;  // room for this many tokens, all sequences together; 0: n_ctx_train
+};
+
+// Which kernel multiplies a class of tensors.
+struct KernelChoice {
+  std::string tensors;  // "ffn", "attention", "output"
+  std::string format;
+  std::string isa;
+  std::string kernel;
+};
+
+struct EngineInfo {
+  std::string device;  // "cpu"
+  std::string isa;
+  unsigned n_threads = 0;
+  uint64_t kv_tokens = 0;
+  uint64_t kv_bytes = 0;
+  std::vector<KernelChoice> kernels;
+};
+
+class Engine;
+
+// The tokens of one text and the KV blocks that hold them. Freed blocks go back to the engine's
+// pool. Must not outlive its engine.
+class Sequence {
+ public:
+  Sequence(Sequence&&) noexcept;
+  Sequence& operator=(Sequence&&) noexcept;
+  ~Sequence();
+  // Tokens computed so far, those that a window has dropped included.
+  uint32_t n_tokens() const;
+  // Forgets everything; the blocks go back to the pool.
+  void clear();
+
+ private:
+  friend class Engine;
+  struct Impl;
+  explicit Sequence(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+enum class Logits : uint8_t { kNone, kLast, kAll };
+
+// What one sequence gets in a step: `tokens` are appended to it.
+struct StepInput {
+  Sequence* sequence = nullptr;
+  std::span<const int32_t> tokens;
+  Logits logits = Logits::kLast;
+};
+
+// Runs steps. Not for sharing between threads: one thread owns an engine and its sequences.
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> create(std::shared_ptr<const Model> model,
+                                                const EngineOptions& options = {});
+  ~Engine();
+
+  const EngineInfo& info() const;
+  const Model& model() const;
+
+  // An empty sequence. `window` tokens stay in sight (a multiple of 16, at least 48, at most the
+  // trained context): the first block is kept, the oldest others are dropped, and generation can go
+  // on for ever. 0: no window; a step past the trained context is ENOSPC.
+  Result<Sequence> new_sequence(uint32_t window = 0);
+
+  // Appends the tokens of every input, computes, and keeps the logits that were asked for. Inputs
+  // may mix prompts and single tokens; a sequence may occur once. On an error no sequence has
+  // changed. EINVAL: a token outside the vocabulary, more than max_batch_tokens or max_sequences;
+  // ENOSPC: the trained context is full; ENOBUFS: no KV blocks left.
+  Result<void> step(std::span<const StepInput> inputs);
+  // Logits of the last step, n_vocab values a row; rows in the order of inputs, then tokens.
+  uint32_t n_outputs() const;
+  std::span<const float> logits(uint32_t row) const;
+
+  // Room left, in tokens of whole blocks.
+  uint64_t free_kv_tokens() const;
+
+  struct Impl;
+
+ private:
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+struct GenerateParams {
+  SamplingParams sampling;
+  uint32_t n_predict = 128;  // tokens at most
+  bool ignore_eos = false;
+  std::vector<std::string> stop;  // stop strings; they are not part of the text
+};
+
+enum class Finish : uint8_t { kLength, kEnd, kStop, kCancelled };
+
+struct Generation {
+  std::vector<int32_t> ids;  // generated ids; the end token is not among them
+  std::string text;          // whole UTF-8
+  Finish finish = Finish::kLength;
+  uint32_t n_prompt = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;  // for ids after the first
+  double prefill_tps() const { return prefill_seconds > 0 ? n_prompt / prefill_seconds : 0; }
+  double decode_tps() const {
+    return decode_seconds > 0 && ids.size() > 1
+               ? static_cast<double>(ids.size() - 1) / decode_seconds
+               : 0;
+  }
+};
+
+// Called with each new piece of whole UTF-8 text; false ends the generation (kCancelled).
+using TextCallback = std::function<bool(std::string_view text)>;
+
+// Appends `prompt` (ids; at least one) to the sequence in chunks of max_batch_tokens and samples
+// from there.
+Result<Generation> generate(Engine& engine, Sequence& sequence, std::span<const int32_t> prompt,
+                            const GenerateParams& params, const TextCallback& on_text = {});
+
+struct Perplexity {
+  double value = 0;
+  uint64_t n_tokens = 0;  // scored
+};
+// The whole text is tokenized once with BOS in front and cut into chunks of `chunk` tokens (a
+// partial one at the end is dropped); token 0 of each is replaced by BOS, tokens chunk/2 + 1 ..
+// chunk - 1 are scored given all before them in the chunk. EINVAL: chunk below 4 or above the
+// trained context, or a text shorter than one chunk.
+Result<Perplexity> perplexity(
+    Engine& engine, std::string_view text, uint32_t chunk,
+    const std::function<bool(uint64_t done, uint64_t total, double value)>& progress = {});
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_HPP
