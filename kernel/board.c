@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * board.c - the life of a board: number, device file, reset, detachment.
+ *
+ * Whatever happens to the hardware, the order is the same: close the door
+ * (state), take back the mappings, wake the sleepers.
+ */
+#include <linux/module.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+
+#include "board.h"
+#include "file.h"
+#include "irq.h"
+#include "map.h"
+
+/*
+ * A board keeps its number, found by its bus name, for as long as the module is
+ * loaded, so that unbinding, resetting or re-plugging does not rename it.
+ */
+struct sluice_number {
+	struct list_head list;
+	unsigned int n;
+	char bus_name[];
+};
+
+static LIST_HEAD(sluice_numbers);
+static DEFINE_MUTEX(sluice_numbers_lock);
+
+static int sluice_board_number(const char *bus_name)
+{
+	struct sluice_number *number;
+	unsigned int n = 0;
+	size_t len = strlen(bus_name) + 1;
+
+	mutex_lock(&sluice_numbers_lock);
+	list_for_each_entry(number, &sluice_numbers, list) {
+		if (!strcmp(number->bus_name, bus_name))
+			goto out;
+		n++;
+	}
+	number = kmalloc(struct_size(number, bus_name, len), GFP_KERNEL);
+	if (!number)
+		goto out;
+	number->n = n;
+	memcpy(number->bus_name, bus_name, len);
+	list_add_tail(&number->list, &sluice_numbers);
+out:
+	mutex_unlock(&sluice_numbers_lock);
+	return number ? (int)number->n : -ENOMEM;
+}
+
+void sluice_board_forget_numbers(void)
+{
+	struct sluice_number *number, *next;
+
+	list_for_each_entry_safe(number, next, &sluice_numbers, list)
+		kfree(number);
+	INIT_LIST_HEAD(&sluice_numbers);
+}
+
+static void sluice_board_release(struct device *dev)
+{
+	kfree(container_of(dev, struct sluice_board, dev));
+}
+
+/**
+ * sluice_board_alloc - make a board that is not yet visible to anybody
+ * @parent: the bus device
+ * @bus: its operations
+ *
+ * Return: the board, with one reference for the caller, or an error pointer.
+ */
+struct sluice_board *sluice_board_alloc(struct device *parent, const struct sluice_bus_ops *bus)
+{
+	struct sluice_board *board;
+	int n = sluice_board_number(dev_name(parent));
+
+	if (n < 0)
+		return ERR_PTR(n);
+	board = kzalloc(sizeof(*board), GFP_KERNEL);
+	if (!board)
+		return ERR_PTR(-ENOMEM);
+	device_initialize(&board->dev);
+	board->dev.release = sluice_board_release;
+	board->parent = parent;
+	board->bus = bus;
+	init_rwsem(&board->access);
+	mutex_init(&board->vma_lock);
+	INIT_LIST_HEAD(&board->vmas);
+	spin_lock_init(&board->irq_lock);
+	init_waitqueue_head(&board->irq_wait);
+	snprintf(board->node, sizeof(board->node), "sluice%d", n);
+	return board;
+}
+
+/**
+ * sluice_board_register - make the board visible as /dev/sluiceN
+ * @board: complete but for its device file
+ *
+ * Return: 0 or a negative error.
+ */
+int sluice_board_register(struct sluice_board *board)
+{
+	board->misc.minor = MISC_DYNAMIC_MINOR;
+	board->misc.name = board->node;
+	board->misc.fops = &sluice_fops;
+	board->misc.parent = board->parent;
+	board->misc.mode = 0660;
+	return misc_register(&board->misc);
+}
+
+static void sluice_board_shut(struct sluice_board *board, enum sluice_board_state state)
+{
+	down_write(&board->access);
+	board->state = state;
+	up_write(&board->access);
+
+	/* From here on no new mapping can be made, so this gets them all. */
+	sluice_map_revoke(board);
+	sluice_irq_disarm(board);
+	wake_up_all(&board->irq_wait);
+}
+
+/**
+ * sluice_board_reset_begin - keep everybody off while the bus resets the board
+ * @board: live
+ *
+ * Mappings do not come back: what they show would not be what their owner set up.
+ */
+void sluice_board_reset_begin(struct sluice_board *board)
+{
+	sluice_board_shut(board, SLUICE_BOARD_IN_RESET);
+}
+
+void sluice_board_reset_end(struct sluice_board *board)
+{
+	down_write(&board->access);
+	board->state = SLUICE_BOARD_LIVE;
+	up_write(&board->access);
+}
+
+/**
+ * sluice_board_detach - the hardware is about to go, or has gone
+ * @board: registered
+ *
+ * When this returns nobody uses the hardware and nobody will.
+ */
+void sluice_board_detach(struct sluice_board *board)
+{
+	misc_deregister(&board->misc);
+	sluice_board_shut(board, SLUICE_BOARD_GONE);
+}
+
+void sluice_board_put(struct sluice_board *board)
+{
+	put_device(&board->dev);
+}
+
+/**
+ * sluice_board_enter - begin a use of the hardware
+ * @board: any
+ *
+ * Return: 0, and the board stays as it is until sluice_board_leave(); -ENODEV
+ * if it is gone, -EBUSY while it is being reset.
+ */
+int sluice_board_enter(struct sluice_board *board)
+{
+	int err = 0;
+
+	down_read(&board->access);
+	if (board->state == SLUICE_BOARD_GONE)
+		err = -ENODEV;
+	else if (board->state == SLUICE_BOARD_IN_RESET)
+		err = -EBUSY;
+	if (err)
+		up_read(&board->access);
+	return err;
+}
+
+void sluice_board_leave(struct sluice_board *board)
+{
+	up_read(&board->access);
+}
+
+/* The window with that number, or NULL; the number comes from user space. */
+struct sluice_win *sluice_board_window(struct sluice_board *board, u32 index)
+{
+	if (index >= board->n_windows)
+		return NULL;
+	return &board->windows[array_index_nospec(index, board->n_windows)];
+}

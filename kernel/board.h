@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * board.h - one bound board: its windows, its interrupt line, its life.
+ *
+ * A board is made by a bus part (pci.c), used through /dev/sluiceN, and outlives
+ * its hardware: open files keep the memory, and find every door closed.
+ *
+ * Lock order, outermost first:
+ *	mmap_lock (of any process), sluice_file.lock, sluice_board.access,
+ *	sluice_board.vma_lock, sluice_board.irq_lock
+ * No user memory is touched with any of ours held.
+ */
+#ifndef SLUICE_BOARD_H
+#define SLUICE_BOARD_H
+
+#include <linux/device.h>
+#include <linux/ioport.h>
+#include <linux/list.h>
+#include <linux/miscdevice.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include "uapi/sluice.h"
+
+/* A PCI function has at most six base address registers. */
+#define SLUICE_MAX_WINDOWS 6
+
+struct sluice_board;
+
+/**
+ * struct sluice_bus_ops - what a board's bus does for it
+ * @describe: fill in the bus's part of an info struct
+ * @present: is the board still there? Asked when a read returns all ones.
+ * @irq_take: if the board raises its line, mask it in the board and return
+ *	true; called in interrupt context
+ * @irq_unmask: let the line through; false if the board raises it right now,
+ *	in which case it stays masked
+ * @irq_mask: mask the line in the board
+ */
+struct sluice_bus_ops {
+	void (*describe)(struct sluice_board *board, struct sluice_info *info);
+	bool (*present)(struct sluice_board *board);
+	bool (*irq_take)(struct sluice_board *board);
+	bool (*irq_unmask)(struct sluice_board *board);
+	void (*irq_mask)(struct sluice_board *board);
+};
+
+/**
+ * struct sluice_win - one window of a board
+ * @kind: SLUICE_WINDOW_* kind
+ * @caps: SLUICE_WINDOW_CAN_*
+ * @bar: base address register behind it
+ * @length: bytes
+ * @start: bus address as the CPU sees it
+ * @base: the kernel's mapping, or NULL for device memory: a mapping of all of
+ *	it would fix its memory type for everybody, so single accesses map
+ *	the one page that they need
+ * @pad: the rest of the last page, reserved so that nobody else's registers
+ *	can lie in a page that we map
+ */
+struct sluice_win {
+	u32 kind;
+	u32 caps;
+	u32 bar;
+	u64 length;
+	phys_addr_t start;
+	void __iomem *base;
+	struct resource pad;
+};
+
+enum sluice_board_state {
+	SLUICE_BOARD_LIVE,
+	SLUICE_BOARD_IN_RESET,	/* comes back; -EBUSY meanwhile */
+	SLUICE_BOARD_GONE,	/* does not come back; -ENODEV */
+};
+
+/**
+ * struct sluice_board - a bound board
+ * @dev: owns this memory; never added to the device tree
+ * @misc: /dev/sluiceN
+ * @node: "sluiceN"
+ * @parent: the bus device; not to be touched once @state is GONE
+ * @bus: operations of the bus
+ * @n_windows: used entries of @windows
+ * @windows: fixed from registration on
+ * @access: held for reading around every use of the hardware, for writing to
+ *	change @state
+ * @state: whether the hardware may be used
+ * @vma_lock: protects @vmas
+ * @vmas: every live mapping of the board, struct sluice_mapping
+ * @irq_lock: protects the interrupt fields below, taken in interrupt context
+ * @irq: interrupt number, 0 if none is connected
+ * @irq_armed: the line is let through
+ * @irq_count: interrupts seen
+ * @irq_wait: pollers
+ */
+struct sluice_board {
+	struct device dev;
+	struct miscdevice misc;
+	char node[16];
+	struct device *parent;
+	const struct sluice_bus_ops *bus;
+	u32 n_windows;
+	struct sluice_win windows[SLUICE_MAX_WINDOWS];
+
+	struct rw_semaphore access;
+	enum sluice_board_state state;
+
+	struct mutex vma_lock;
+	struct list_head vmas;
+
+	spinlock_t irq_lock;
+	unsigned int irq;
+	bool irq_armed;
+	u64 irq_count;
+	wait_queue_head_t irq_wait;
+};
+
+struct sluice_board *sluice_board_alloc(struct device *parent, const struct sluice_bus_ops *bus);
+int sluice_board_register(struct sluice_board *board);
+void sluice_board_reset_begin(struct sluice_board *board);
+void sluice_board_reset_end(struct sluice_board *board);
+void sluice_board_detach(struct sluice_board *board);
+void sluice_board_put(struct sluice_board *board);
+
+int sluice_board_enter(struct sluice_board *board);
+void sluice_board_leave(struct sluice_board *board);
+struct sluice_win *sluice_board_window(struct sluice_board *board, u32 index);
+
+void sluice_board_forget_numbers(void);
+
+#endif /* SLUICE_BOARD_H */

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * core.c - the module: what is registered when it is loaded.
+ */
+#include <linux/module.h>
+
+#include "board.h"
+#include "pci.h"
+
+static int __init sluice_init(void)
+{
+	return pci_register_driver(&sluice_pci_driver);
+}
+
+static void __exit sluice_exit(void)
+{
+	pci_unregister_driver(&sluice_pci_driver);
+	sluice_board_forget_numbers();
+}
+
+module_init(sluice_init);
+module_exit(sluice_exit);
+
+MODULE_DESCRIPTION("Register windows and interrupts of boards for user space");
+MODULE_AUTHOR("The Sluice authors");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(SLUICE_VERSION);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * trace.h - tracepoints: every register access, interrupt and mapping.
+ *
+ * Watch them with: echo 1 > /sys/kernel/tracing/events/sluice/enable
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM sluice
+
+#if !defined(SLUICE_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define SLUICE_TRACE_H
+
+#include <linux/tracepoint.h>
+
+#include "compat.h"
+
+DECLARE_EVENT_CLASS(sluice_reg,
+	TP_PROTO(const char *board, u32 window, u64 offset, u32 width, u64 value),
+	TP_ARGS(board, window, offset, width, value),
+	TP_STRUCT__entry(
+		__string(board, board)
+		__field(u32, window)
+		__field(u32, width)
+		__field(u64, offset)
+		__field(u64, value)
+	),
+	TP_fast_assign(
+		sluice_assign_str(board, board);
+		__entry->window = window;
+		__entry->width = width;
+		__entry->offset = offset;
+		__entry->value = value;
+	),
+	TP_printk("%s window=%u offset=0x%llx width=%u value=0x%llx", __get_str(board),
+		  __entry->window, __entry->offset, __entry->width, __entry->value)
+);
+
+DEFINE_EVENT(sluice_reg, sluice_reg_read,
+	TP_PROTO(const char *board, u32 window, u64 offset, u32 width, u64 value),
+	TP_ARGS(board, window, offset, width, value)
+);
+
+DEFINE_EVENT(sluice_reg, sluice_reg_write,
+	TP_PROTO(const char *board, u32 window, u64 offset, u32 width, u64 value),
+	TP_ARGS(board, window, offset, width, value)
+);
+
+TRACE_EVENT(sluice_irq,
+	TP_PROTO(const char *board, u64 count),
+	TP_ARGS(board, count),
+	TP_STRUCT__entry(
+		__string(board, board)
+		__field(u64, count)
+	),
+	TP_fast_assign(
+		sluice_assign_str(board, board);
+		__entry->count = count;
+	),
+	TP_printk("%s count=%llu", __get_str(board), __entry->count)
+);
+
+DECLARE_EVENT_CLASS(sluice_mapping,
+	TP_PROTO(const char *board, unsigned long address, unsigned long length),
+	TP_ARGS(board, address, length),
+	TP_STRUCT__entry(
+		__string(board, board)
+		__field(unsigned long, address)
+		__field(unsigned long, length)
+	),
+	TP_fast_assign(
+		sluice_assign_str(board, board);
+		__entry->address = address;
+		__entry->length = length;
+	),
+	TP_printk("%s address=0x%lx length=0x%lx", __get_str(board), __entry->address,
+		  __entry->length)
+);
+
+DEFINE_EVENT(sluice_mapping, sluice_map,
+	TP_PROTO(const char *board, unsigned long address, unsigned long length),
+	TP_ARGS(board, address, length)
+);
+
+DEFINE_EVENT(sluice_mapping, sluice_revoke,
+	TP_PROTO(const char *board, unsigned long address, unsigned long length),
+	TP_ARGS(board, address, length)
+);
+
+#endif /* SLUICE_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>
