@@ -58,15 +58,18 @@ class Mapping {
   size_t size() const { return size_; }
 
   // Reads or writes one register of `width` bits (8, 16, 32, 64). EINVAL: width, alignment, or a
-  // value too large for the width; ERANGE: outside the mapping.
+  // value too large for the width; ERANGE: outside the mapping; EACCES: mapped read-only.
+  // Once the board is reset or gone, touching the mapping raises SIGBUS, here as through data().
   Result<uint64_t> read(uint64_t offset, unsigned width = 32) const;
   Result<void> write(uint64_t offset, uint64_t value, unsigned width = 32);
 
  private:
   friend class Device;
-  Mapping(void* data, size_t size) : data_(data), size_(size) {}
+  Mapping(void* data, size_t size, bool writable)
+      : data_(data), size_(size), writable_(writable) {}
   void* data_ = nullptr;
   size_t size_ = 0;
+  bool writable_ = false;
 };
 
 class Transport;  // how a Device reaches its board: /dev/sluiceN today
@@ -101,7 +104,7 @@ class Device {
   // Lets the next interrupt through and returns how many have been seen. ENXIO: no interrupt line.
   Result<uint64_t> arm_interrupt();
   // Waits until the count differs from what arm_interrupt() last returned; the new count, or
-  // nullopt after `timeout`.
+  // nullopt after `timeout`; a negative timeout waits for ever. ENODEV: the board is gone.
   Result<std::optional<uint64_t>> wait_interrupt(std::chrono::milliseconds timeout);
 
   // For poll(2) and event loops.

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mapping: register accesses through a mapped window, each one load or store of its exact width.
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <sluice/device.hpp>
+#include <utility>
+
+#include "device/access.h"
+
+namespace sluice {
+namespace {
+
+constexpr char kWhere[] = "mapping";
+
+template <typename T>
+volatile T* at(void* data, uint64_t offset) {
+  return reinterpret_cast<volatile T*>(static_cast<char*>(data) + offset);
+}
+
+}  // namespace
+
+Mapping::Mapping(Mapping&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      writable_(std::exchange(other.writable_, false)) {}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(writable_, other.writable_);
+  return *this;
+}
+
+Mapping::~Mapping() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+Result<uint64_t> Mapping::read(uint64_t offset, unsigned width) const {
+  SLUICE_CHECK(check_access(kWhere, size_, offset, width));
+  switch (width) {
+    case 8:
+      return *at<uint8_t>(data_, offset);
+    case 16:
+      return *at<uint16_t>(data_, offset);
+    case 32:
+      return *at<uint32_t>(data_, offset);
+    default:
+      return *at<uint64_t>(data_, offset);
+  }
+}
+
+Result<void> Mapping::write(uint64_t offset, uint64_t value, unsigned width) {
+  SLUICE_CHECK(check_access(kWhere, size_, offset, width));
+  SLUICE_CHECK(check_value(kWhere, offset, value, width));
+  if (!writable_) return fail(EACCES, "mapping: it was made read-only");
+  switch (width) {
+    case 8:
+      *at<uint8_t>(data_, offset) = static_cast<uint8_t>(value);
+      break;
+    case 16:
+      *at<uint16_t>(data_, offset) = static_cast<uint16_t>(value);
+      break;
+    case 32:
+      *at<uint32_t>(data_, offset) = static_cast<uint32_t>(value);
+      break;
+    default:
+      *at<uint64_t>(data_, offset) = value;
+      break;
+  }
+  return {};
+}
+
+}  // namespace sluice
