@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tokenizer models share: the vocabulary as a GGUF file gives it, checked, and the table
+// of models by name. A model is one file in this folder and one line in tokenizer.cc.
+#ifndef SLUICE_MODEL_TOKENIZER_TOKENIZER_H
+#define SLUICE_MODEL_TOKENIZER_TOKENIZER_H
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <sluice/gguf.hpp>
+#include <sluice/text.hpp>
+
+namespace sluice {
+
+// Kinds of token, numbered as tokenizer.ggml.token_type numbers them.
+enum class TokenType : uint8_t {
+  kUndefined = 0,
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6,
+};
+
+// tokenizer.ggml.*: tokens, scores and types have the same length, ids are -1 or in range, no score
+// is NaN.
+struct Vocabulary {
+  std::string path;  // for messages
+  std::vector<std::string> tokens;
+  std::vector<float> scores;
+  std::vector<TokenType> types;
+  int32_t bos = -1;
+  int32_t eos = -1;
+  int32_t unknown = -1;
+  std::vector<bool> is_end;
+  bool add_bos = true;
+  bool add_space_prefix = true;
+};
+
+// The value of a byte token's text, "<0x41>"; -1: not of that form.
+int byte_of_token(std::string_view text);
+
+Result<std::shared_ptr<const Tokenizer>> make_spm_tokenizer(Vocabulary vocabulary);
+
+}  // namespace sluice
+
+#endif  // SLUICE_MODEL_TOKENIZER_TOKENIZER_H
