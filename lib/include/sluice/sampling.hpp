@@ -41,6 +41,13 @@ class Sampler {
     float logit;
     int32_t id;
   };
+  static bool before(const Candidate& a, const Candidate& b) {
+    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+  }
+  void penalize();
+  void keep_top_p(float largest, bool sorted);
+  int32_t draw(float largest);
+
   SamplingParams params_;
   std::mt19937_64 rng_;
   std::vector<int32_t> recent_;  // ring of the last repeat_last_n tokens
