@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Encoding in rounds: every thread makes one chunk, then the chunks are written in order.
+#include "model/tensor_stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+
+#include "core/cpu.h"
+
+namespace sluice {
+namespace {
+
+constexpr size_t kChunkValues = 1 << 18;  // a multiple of every block size
+constexpr size_t kCopyBytes = 4 << 20;
+
+}  // namespace
+
+TensorStream::TensorStream(GgufWriter& writer, unsigned n_threads, uint64_t total,
+                           const Progress& progress)
+    : writer_(writer),
+      pool_(n_threads ? n_threads : usable_cpus()),
+      chunks_(pool_.size()),
+      total_(total),
+      progress_(progress) {}
+
+Result<void> TensorStream::report(uint64_t bytes) {
+  done_ += bytes;
+  if (progress_ && !progress_(done_, total_)) return fail(ECANCELED, "cancelled");
+  return {};
+}
+
+Result<void> TensorStream::copy(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(bytes.size(), kCopyBytes));
+    SLUICE_CHECK(writer_.write(part));
+    SLUICE_CHECK(report(part.size()));
+    bytes = bytes.subspan(part.size());
+  }
+  return {};
+}
+
+void TensorStream::encode_chunk(const Format& format, bool measure, const Fill& fill,
+                                Chunk& chunk) {
+  chunk.values.resize(chunk.n);
+  chunk.blocks.resize(format.bytes(chunk.n));
+  fill(chunk.first, chunk.values);
+  format.encode(chunk.values.data(), chunk.blocks.data(), chunk.n);
+  chunk.bad = chunk.n;
+  chunk.squared_error = 0;
+  if (!measure) return;
+  chunk.decoded.resize(chunk.n);
+  format.decode(chunk.blocks.data(), chunk.decoded.data(), chunk.n);
+  for (size_t i = 0; i < chunk.n; ++i) {
+    // A value that is not finite, before or after, makes a difference that is not.
+    const double error = static_cast<double>(chunk.decoded[i]) - chunk.values[i];
+    if (!std::isfinite(error) && chunk.bad == chunk.n) chunk.bad = i;
+    chunk.squared_error += error * error;
+  }
+}
+
+Result<double> TensorStream::encode(const Format& format, uint64_t n, uint64_t progress_bytes,
+                                    bool measure, const std::string& subject, const Fill& fill) {
+  double squared_error = 0;
+  uint64_t reported = 0;
+  for (uint64_t first = 0; first < n;) {
+    size_t n_chunks = 0;
+    for (; n_chunks < chunks_.size() && first < n; ++n_chunks) {
+      chunks_[n_chunks].first = first;
+      chunks_[n_chunks].n = std::min<uint64_t>(kChunkValues, n - first);
+      first += chunks_[n_chunks].n;
+    }
+    const std::function<void(unsigned)> job = [&](unsigned thread) {
+      if (thread < n_chunks) encode_chunk(format, measure, fill, chunks_[thread]);
+    };
+    pool_.run(job);
+    for (size_t i = 0; i < n_chunks; ++i) {
+      const Chunk& chunk = chunks_[i];
+      if (chunk.bad < chunk.n) {
+        const float value = chunk.values[chunk.bad];
+        const std::string what =
+            fmt::format("{}: value {} is {}", subject, chunk.first + chunk.bad, value);
+        if (!std::isfinite(value)) return fail(EBADMSG, what + ", expected a finite number");
+        return fail(ERANGE, what + ", more than " + format.name + " can hold");
+      }
+      squared_error += chunk.squared_error;
+      SLUICE_CHECK(writer_.write(chunk.blocks));
+    }
+    // The share of the values that is done, in the caller's unit.
+    const auto now = static_cast<uint64_t>(static_cast<double>(progress_bytes) *
+                                           (static_cast<double>(first) / static_cast<double>(n)));
+    SLUICE_CHECK(report(std::min(now, progress_bytes) - reported));
+    reported = std::min(now, progress_bytes);
+  }
+  return squared_error;
+}
+
+}  // namespace sluice

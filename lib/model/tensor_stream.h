@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors on their way into a GGUF file: values are made and encoded by several threads, a few
+// chunks at a time, and written in order. Memory is bounded by the chunks in flight, and the bytes
+// written do not depend on the number of threads.
+#ifndef SLUICE_MODEL_TENSOR_STREAM_H
+#define SLUICE_MODEL_TENSOR_STREAM_H
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <sluice/gguf.hpp>
+#include <sluice/quantize.hpp>
+
+#include "core/thread_pool.h"
+#include "quant/format.h"
+
+namespace sluice {
+
+class TensorStream {
+ public:
+  // Gives the values `first`, first + 1, ... of a tensor; called from several threads at once.
+  using Fill = std::function<void(uint64_t first, std::span<float> values)>;
+
+  // `total` bytes are what Progress counts up to. n_threads 0: as many as the process may use.
+  TensorStream(GgufWriter& writer, unsigned n_threads, uint64_t total, const Progress& progress);
+
+  // Writes bytes as they are. ECANCELED: the progress callback said so.
+  Result<void> copy(std::span<const std::byte> bytes);
+  // Writes n values in a format; `progress_bytes` are counted as done. With `measure` returns the
+  // sum of the squared errors of what was written. EBADMSG: a value is not finite; ERANGE: the
+  // format cannot hold it. The messages begin with `subject`.
+  Result<double> encode(const Format& format, uint64_t n, uint64_t progress_bytes, bool measure,
+                        const std::string& subject, const Fill& fill);
+
+ private:
+  struct Chunk {
+    std::vector<float> values, decoded;
+    std::vector<std::byte> blocks;
+    uint64_t first = 0;
+    size_t n = 0;
+    double squared_error = 0;
+    size_t bad = 0;  // index of the first value that could not be written; n: none
+  };
+  static void encode_chunk(const Format& format, bool measure, const Fill& fill, Chunk& chunk);
+  Result<void> report(uint64_t bytes);
+
+  GgufWriter& writer_;
+  ThreadPool pool_;
+  std::vector<Chunk> chunks_;  // one a thread
+  uint64_t done_ = 0;
+  uint64_t total_;
+  const Progress& progress_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_MODEL_TENSOR_STREAM_H
