@@ -22,7 +22,7 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 # Contraction would let one ISA fuse what another does not: exact arithmetic forbids it.
 WARN := -Wall -Wextra -Werror
-CPPFLAGS += -DSLUICE_VERSION='"$(VERSION)"' -Ilib/include -Ilib -Ikernel/uapi
+CPPFLAGS += -I. -DSLUICE_VERSION='"$(VERSION)"' -Ilib/include -Ilib -Ikernel/uapi
 CXXFLAGS += -std=c++20 -O2 -g1 -fPIC -ffp-contract=off -fvisibility-inlines-hidden $(WARN)
 CFLAGS += -std=c11 -O2 -g1 -fPIC $(WARN)
 LDFLAGS += -pthread

@@ -56,6 +56,7 @@ struct EngineOptions {
   uint32_t max_batch_tokens = 512;  // tokens in one step
   uint32_t max_sequences = 16;      // sequences in one step
   uint64_t kv_tokens = 0;  // room for this many tokens, all sequences together; 0: n_ctx_train
+                           // and a batch
 };
 
 // Which kernel multiplies a class of tensors.
@@ -86,6 +87,7 @@ class Sequence {
   ~Sequence();
   // Tokens computed so far, those that a window has dropped included.
   uint32_t n_tokens() const;
+  uint32_t window() const;  // tokens in sight; 0: no window
   // Forgets everything; the blocks go back to the pool.
   void clear();
 
@@ -113,6 +115,7 @@ class Engine {
   ~Engine();
 
   const EngineInfo& info() const;
+  const EngineOptions& options() const;
   const Model& model() const;
 
   // An empty sequence. `window` tokens stay in sight (a multiple of 16, at least 48, at most the
@@ -175,13 +178,15 @@ struct Perplexity {
   double value = 0;
   uint64_t n_tokens = 0;  // scored
 };
+// Called after each chunk with chunks done and in total and the perplexity so far; false cancels
+// (ECANCELED).
+using PerplexityProgress = std::function<bool(uint64_t done, uint64_t total, double value)>;
 // The whole text is tokenized once with BOS in front and cut into chunks of `chunk` tokens (a
 // partial one at the end is dropped); token 0 of each is replaced by BOS, tokens chunk/2 + 1 ..
 // chunk - 1 are scored given all before them in the chunk. EINVAL: chunk below 4 or above the
 // trained context, or a text shorter than one chunk.
-Result<Perplexity> perplexity(
-    Engine& engine, std::string_view text, uint32_t chunk,
-    const std::function<bool(uint64_t done, uint64_t total, double value)>& progress = {});
+Result<Perplexity> perplexity(Engine& engine, std::string_view text, uint32_t chunk,
+                              const PerplexityProgress& progress = {});
 
 }  // namespace sluice
 

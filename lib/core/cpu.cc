@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// CPU features by the compiler's own probe; quotas by reading the cgroup files up to the root.
+#include "core/cpu.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string>
+
+namespace sluice {
+namespace {
+
+// "quota period" in microseconds, or "max period".
+std::optional<double> read_quota(const std::string& path) {
+  std::ifstream file(path);
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || period <= 0) return std::nullopt;
+  std::istringstream number(quota);
+  double value = 0;
+  if (!(number >> value) || value <= 0) return std::nullopt;
+  return value / period;
+}
+
+std::optional<double> read_number(const std::string& path) {
+  std::ifstream file(path);
+  double value = 0;
+  if (!(file >> value)) return std::nullopt;
+  return value;
+}
+
+// The smallest quota, in processors, of `group` under `root` and of every group above it.
+template <typename Read>
+double smallest_quota(const std::string& root, std::string group, Read read) {
+  double smallest = HUGE_VAL;
+  for (;;) {
+    if (const auto cpus = read(root + group)) smallest = std::min(smallest, *cpus);
+    const size_t slash = group.rfind('/');
+    if (slash == std::string::npos) return smallest;
+    group.resize(slash);
+  }
+}
+
+double cgroup_cpus() {
+  double cpus = HUGE_VAL;
+  std::ifstream file("/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first == std::string::npos ? first : first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    std::string group = line.substr(second + 1);
+    if (group == "/") group.clear();
+    if (controllers == ",,") {
+      cpus = std::min(cpus, smallest_quota("/sys/fs/cgroup", group, [](const std::string& dir) {
+                        return read_quota(dir + "/cpu.max");
+                      }));
+    } else if (controllers.find(",cpu,") != std::string::npos) {
+      const auto read = [](const std::string& dir) -> std::optional<double> {
+        const auto quota = read_number(dir + "/cpu.cfs_quota_us");
+        const auto period = read_number(dir + "/cpu.cfs_period_us");
+        if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
+        return *quota / *period;
+      };
+      cpus = std::min(cpus, smallest_quota("/sys/fs/cgroup/cpu", group, read));
+    }
+  }
+  return cpus;
+}
+
+}  // namespace
+
+bool cpu_has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool cpu_has_avx512() {
+  return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+
+unsigned usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  unsigned cpus = 1;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = std::max(1, CPU_COUNT(&set));
+  const double quota = cgroup_cpus();
+  if (quota < cpus) cpus = std::max(1u, static_cast<unsigned>(std::ceil(quota)));
+  return cpus;
+}
+
+}  // namespace sluice

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machine that runs command lists on the CPU: it loads a list (copies it and checks everything
+// that can be checked before a step), and replays it with step buffers.
+#ifndef SLUICE_OPS_EXECUTOR_H
+#define SLUICE_OPS_EXECUTOR_H
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <sluice/result.hpp>
+
+#include "ops/kernels/kernels.h"
+#include "ops/list.h"
+#include "ops/segments.h"
+
+namespace sluice {
+
+// The ISA by name; "" takes $SLUICE_ISA, and without that the best that the CPU has. EINVAL: no such
+// ISA; ENOTSUP: this CPU lacks it.
+Result<const Kernels*> choose_kernels(std::string_view isa);
+
+class Executor {
+ public:
+  Executor(const Kernels& kernels, unsigned n_threads);
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // Copies and validates the list against the segments, which must stay where they are until the
+  // list is unloaded. The handle to run it by. EINVAL names the tensor or command and what was
+  // expected; a list that passes can reach nothing outside its segments in any step.
+  Result<uint32_t> load(const CommandList& list, const SegmentTable& segments);
+  void unload(uint32_t handle);
+
+  // Runs every command of the list. EINVAL: the handle, or the step buffer (see Step::load), before
+  // anything is computed.
+  Result<void> run(uint32_t handle, std::span<const uint32_t> step);
+
+  const Kernels& kernels() const;
+  unsigned n_threads() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_OPS_EXECUTOR_H

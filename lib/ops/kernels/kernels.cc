@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of instruction sets.
+#include "ops/kernels/kernels.h"
+
+#include "core/cpu.h"
+
+namespace sluice {
+
+const Isa kIsas[] = {
+    {"scalar", [] { return true; }, &kKernelsScalar},
+    {"avx2", cpu_has_avx2, &kKernelsAvx2},
+    {"avx512", cpu_has_avx512, &kKernelsAvx512},
+};
+const size_t kNumIsas = sizeof(kIsas) / sizeof(kIsas[0]);
+
+const MatmulKernel* find_matmul(const Kernels& kernels, uint32_t format) {
+  for (size_t i = 0; i < kernels.n_matmul; ++i) {
+    if (kernels.matmul[i].format == format) return &kernels.matmul[i];
+  }
+  return nullptr;
+}
+
+}  // namespace sluice

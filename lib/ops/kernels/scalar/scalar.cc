@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference kernels: exact arithmetic as the comments in kernels.h state it, in plain loops. The
+// SIMD kernels are tested against these; on a CPU without AVX2 they are what runs.
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <iterator>
+
+#include "core/f16.h"
+#include "ops/kernels/constants.h"
+#include "ops/kernels/kernels.h"
+
+#include <linux/types.h>
+#include "sluice_sdi.h"
+
+namespace sluice {
+namespace {
+
+float exp_exact(float x) {
+  x = x > kExpLow ? x : kExpLow;
+  x = x < kExpHigh ? x : kExpHigh;
+  const float n = std::fma(x, kLog2e, kRoundMagic) - kRoundMagic;
+  float r = std::fma(n, -kLn2High, x);
+  r = std::fma(n, -kLn2Low, r);
+  float p = kExpPoly[0];
+  for (int i = 1; i < 6; ++i) p = std::fma(p, r, kExpPoly[i]);
+  p = std::fma(p, r * r, r) + 1.0f;
+  return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+}
+
+float tree(float* lanes) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) lanes[l] = lanes[l] + lanes[l + width];
+  }
+  return lanes[0];
+}
+
+// dot16 of two sequences given as functions of the index.
+template <typename A, typename B>
+float dot16(uint32_t n, A a, B b) {
+  float lanes[16] = {};
+  for (uint32_t i = 0; i < round_up16(n); ++i) {
+    lanes[i % 16] = std::fma(i < n ? a(i) : 0.0f, i < n ? b(i) : 0.0f, lanes[i % 16]);
+  }
+  return tree(lanes);
+}
+
+void rms_norm(const float* x, const float* weight, float* y, uint32_t n, float epsilon) {
+  const float sum = dot16(n, [=](uint32_t i) { return x[i]; }, [=](uint32_t i) { return x[i]; });
+  const float scale = 1.0f / std::sqrt(sum / static_cast<float>(n) + epsilon);
+  for (uint32_t i = 0; i < n; ++i) y[i] = x[i] * scale * weight[i];
+}
+
+void quantize(const float* x, BlockA8* y, uint32_t n) {
+  for (uint32_t b = 0; b < n / kA8Block; ++b, x += kA8Block) {
+    float amax = 0;
+    for (uint32_t i = 0; i < kA8Block; ++i) {
+      const float magnitude = std::fabs(x[i]);
+      amax = magnitude > amax ? magnitude : amax;
+    }
+    const bool zero = amax < kA8Smallest;
+    const float inverse = zero ? 0.0f : 127.0f / amax;
+    y[b].scale = zero ? 0.0f : amax / 127.0f;
+    for (uint32_t i = 0; i < kA8Block; ++i) {
+      float q = x[i] * inverse;
+      q = q > -127.0f ? q : -127.0f;
+      q = q < 127.0f ? q : 127.0f;
+      y[b].q[i] = static_cast<int8_t>(std::nearbyint(q));
+    }
+  }
+}
+
+void swiglu(const float* gate, const float* up, float* y, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) y[i] = gate[i] / (1.0f + exp_exact(-gate[i])) * up[i];
+}
+
+void to_f16(const float* x, uint16_t* y, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) y[i] = f32_to_f16(x[i]);
+}
+
+// --- attention ---------------------------------------------------------------------------------
+
+struct RowState {
+  float maximum = -INFINITY;
+  float sum = 0;
+};
+
+// One block of 16 entries, `visible` of which the row sees.
+void attend_block(const AttentionTask& t, const AttentionRow& row, uint32_t block, bool sink,
+                  uint32_t visible, RowState& state) {
+  const float* q = sink ? row.q_sink : row.q;
+  const size_t slot0 = static_cast<size_t>(block) * SLUICE_SDI_BLOCK_TOKENS;
+  float score[16];
+  float largest = -INFINITY;
+  for (uint32_t j = 0; j < visible; ++j) {
+    const uint16_t* k = t.k + (slot0 + j) * t.k_stride;
+    score[j] = t.scale * dot16(
+                             t.head_dim, [=](uint32_t i) { return q[i]; },
+                             [=](uint32_t i) { return f16_to_f32(k[i]); });
+    largest = score[j] > largest ? score[j] : largest;
+  }
+  if (largest > state.maximum) {
+    const float shrink = exp_exact(state.maximum - largest);
+    state.sum = state.sum * shrink;
+    for (uint32_t i = 0; i < t.head_dim; ++i) row.out[i] = row.out[i] * shrink;
+    state.maximum = largest;
+  }
+  float weight[16];
+  for (uint32_t j = 0; j < 16; ++j) {
+    weight[j] = j < visible ? exp_exact(score[j] - state.maximum) : 0.0f;
+  }
+  for (uint32_t i = 0; i < t.head_dim; ++i) {
+    for (uint32_t j = 0; j < visible; ++j) {
+      const float v = f16_to_f32(t.v[(slot0 + j) * t.v_stride + i]);
+      row.out[i] = std::fma(weight[j], v, row.out[i]);
+    }
+  }
+  state.sum = state.sum + tree(weight);
+}
+
+void attention(const AttentionTask& t) {
+  for (uint32_t r = 0; r < t.n_rows; ++r) {
+    const AttentionRow& row = t.rows[r];
+    RowState state;
+    for (uint32_t i = 0; i < t.head_dim; ++i) row.out[i] = 0;
+    for (uint32_t e = 0; e <= row.context / 16; ++e) {
+      const uint32_t left = row.context + 1 - e * 16;
+      const uint32_t block = t.block_table[e == 0 ? 0 : e + row.skip];
+      attend_block(t, row, block, e == 0, left < 16 ? left : 16, state);
+    }
+    const float inverse = 1.0f / state.sum;
+    for (uint32_t i = 0; i < t.head_dim; ++i) row.out[i] = row.out[i] * inverse;
+  }
+}
+
+// --- matmul ------------------------------------------------------------------------------------
+
+float load_f32(const std::byte* p, uint32_t i) {
+  float f;
+  std::memcpy(&f, p + i * sizeof(f), sizeof(f));
+  return f;
+}
+uint16_t load_u16(const std::byte* p, uint32_t i) {
+  uint16_t h;
+  std::memcpy(&h, p + i * sizeof(h), sizeof(h));
+  return h;
+}
+
+// Applies dot(row of W, column of X) to the rows and every column.
+template <typename Dot>
+void for_each_product(const MatmulArgs& a, uint32_t row0, uint32_t row1, Dot dot) {
+  for (uint32_t r = row0; r < row1; ++r) {
+    for (uint32_t c = 0; c < a.n; ++c) {
+      float* y = reinterpret_cast<float*>(a.y + c * a.y_stride) + r;
+      const float product = dot(a.w + r * a.w_stride, a.x + c * a.x_stride);
+      *y = a.add ? *y + product : product;
+    }
+  }
+}
+
+template <typename Load>
+void matmul_float(const MatmulArgs& a, uint32_t row0, uint32_t row1, Load load) {
+  for_each_product(a, row0, row1, [&](const std::byte* w, const std::byte* x) {
+    return dot16(
+        a.k, [=](uint32_t i) { return load(w, i); }, [=](uint32_t i) { return load_f32(x, i); });
+  });
+}
+void matmul_f32(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
+  matmul_float(a, row0, row1, load_f32);
+}
+void matmul_f16(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
+  matmul_float(a, row0, row1,
+               [](const std::byte* p, uint32_t i) { return f16_to_f32(load_u16(p, i)); });
+}
+void matmul_bf16(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
+  matmul_float(a, row0, row1,
+               [](const std::byte* p, uint32_t i) { return bf16_to_f32(load_u16(p, i)); });
+}
+
+// For each block in order: sum += (weight scale * activation scale) * integer sum, fused.
+void matmul_q8_0(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
+  for_each_product(a, row0, row1, [&](const std::byte* w, const std::byte* xb) {
+    const auto* x = reinterpret_cast<const BlockA8*>(xb);
+    float sum = 0;
+    for (uint32_t b = 0; b < a.k / 32; ++b, w += 34) {
+      int32_t products = 0;
+      for (uint32_t i = 0; i < 32; ++i) products += static_cast<int8_t>(w[2 + i]) * x[b].q[i];
+      const float scale = f16_to_f32(load_u16(w, 0)) * x[b].scale;
+      sum = std::fma(scale, static_cast<float>(products), sum);
+    }
+    return sum;
+  });
+}
+
+constexpr MatmulKernel kMatmul[] = {
+    {SLUICE_SDI_TYPE_F32, "reference", 0, 0, nullptr, nullptr, matmul_f32},
+    {SLUICE_SDI_TYPE_F16, "reference", 0, 0, nullptr, nullptr, matmul_f16},
+    {SLUICE_SDI_TYPE_BF16, "reference", 0, 0, nullptr, nullptr, matmul_bf16},
+    {SLUICE_SDI_TYPE_Q8_0, "reference", 0, 0, nullptr, nullptr, matmul_q8_0},
+};
+
+}  // namespace
+
+const Kernels kKernelsScalar = {
+    "scalar", rms_norm, quantize, swiglu, to_f16, attention, kMatmul, std::size(kMatmul)};
+
+}  // namespace sluice

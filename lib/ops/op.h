@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operation is: a row in one table with its name, its operands, its rules and its code.
+#ifndef SLUICE_OPS_OP_H
+#define SLUICE_OPS_OP_H
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <string>
+
+#include <sluice/result.hpp>
+
+#include "core/thread_pool.h"
+#include "ops/kernels/kernels.h"
+#include "ops/list.h"
+#include "ops/step.h"
+
+namespace sluice {
+
+// A tensor of a loaded list: checked against its segment, address resolved.
+struct Tensor {
+  TensorDesc desc;
+  std::byte* data = nullptr;
+  uint64_t extent = 0;  // bytes from the first to behind the last
+  bool writable = false;
+
+  uint32_t rows() const { return desc.rank == 0 ? 0 : desc.shape[desc.rank - 1]; }
+  size_t row_stride() const { return desc.stride[desc.rank < 2 ? 0 : desc.rank - 2]; }
+};
+
+// The tensors of one command, null where there is none.
+struct Operands {
+  const Command* command = nullptr;
+  const Tensor* dst = nullptr;
+  const Tensor* src[5] = {};
+  uint32_t imm(int i) const { return command->imm[i]; }
+  float imm_f32(int i) const { return std::bit_cast<float>(command->imm[i]); }
+};
+
+// What a thread has at hand while it runs its share of a command.
+struct RunContext {
+  const Kernels* kernels;
+  const Step* step;
+  const MatmulKernel* matmul;   // of this command, if it is a MATMUL
+  std::byte* packed;            // shared by all threads
+  bool pack;                    // the packed columns of this command's source are not there yet
+  float* scratch;               // this thread's own
+  std::atomic<uint32_t>* next;  // shared counter for handing out pieces of the command, from 0
+  Barrier* barrier;
+  unsigned thread, n_threads;
+
+  // Rows of the tensor in this step.
+  uint32_t n_rows(const Tensor& t) const {
+    switch (t.desc.rows) {
+      case SLUICE_SDI_ROWS_TOKENS:
+        return step->n_tokens();
+      case SLUICE_SDI_ROWS_OUTPUTS:
+        return step->n_outputs();
+      default:
+        return t.rows();
+    }
+  }
+  // This thread's even share of n pieces: [begin, end).
+  uint32_t begin(uint32_t n) const { return static_cast<uint32_t>(uint64_t{n} * thread / n_threads); }
+  uint32_t end(uint32_t n) const {
+    return static_cast<uint32_t>(uint64_t{n} * (thread + 1) / n_threads);
+  }
+};
+
+inline constexpr uint32_t kMaxHeadDim = 1024;
+
+struct Op {
+  const char* name;
+  uint8_t n_src;
+  // Types, shapes and row counts of the operands; the message completes "command 3 (rope): ".
+  Result<void> (*check)(const Operands& o);
+  // One thread's share. All threads call it; commands are separated by barriers.
+  void (*run)(const Operands& o, const RunContext& c);
+  uint16_t flags = 0;       // SLUICE_SDI_FLAG_* that it knows
+  bool in_place = false;    // dst may be the very tensor that a source is
+};
+
+// Null: no such operation.
+const Op* find_op(uint16_t op);
+
+// Rules that several operations share. `what` names the operand in the message.
+Result<void> expect(bool holds, const char* what);
+Result<void> expect_f32(const Tensor& t, const char* what);
+
+Result<void> check_embed(const Operands& o);
+Result<void> check_select(const Operands& o);
+Result<void> check_rms_norm(const Operands& o);
+Result<void> check_quantize(const Operands& o);
+Result<void> check_matmul(const Operands& o);
+Result<void> check_rope_table(const Operands& o);
+Result<void> check_rope(const Operands& o);
+Result<void> check_kv_write(const Operands& o);
+Result<void> check_attention(const Operands& o);
+Result<void> check_swiglu(const Operands& o);
+
+void run_embed(const Operands& o, const RunContext& c);
+void run_select(const Operands& o, const RunContext& c);
+void run_rms_norm(const Operands& o, const RunContext& c);
+void run_quantize(const Operands& o, const RunContext& c);
+void run_matmul(const Operands& o, const RunContext& c);
+void run_rope_table(const Operands& o, const RunContext& c);
+void run_rope(const Operands& o, const RunContext& c);
+void run_kv_write(const Operands& o, const RunContext& c);
+void run_attention(const Operands& o, const RunContext& c);
+void run_swiglu(const Operands& o, const RunContext& c);
+
+}  // namespace sluice
+
+#endif  // SLUICE_OPS_OP_H

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations that work row by row: embed, select, rms_norm, quantize, swiglu.
+#include <algorithm>
+#include <cstring>
+
+#include "ops/op.h"
+#include "quant/format.h"
+
+namespace sluice {
+namespace {
+
+float* row_f32(const Tensor& t, uint32_t row) {
+  return reinterpret_cast<float*>(t.data + row * t.row_stride());
+}
+
+// Splits rows of `width` elements into pieces of whole blocks, so that a single row keeps all
+// threads busy, and calls piece(row, first element, elements) for this thread's share.
+constexpr uint32_t kPiece = 256;
+static_assert(kPiece % kA8Block == 0);
+
+template <typename Piece>
+void for_each_piece(const RunContext& c, uint32_t n_rows, uint32_t width, Piece piece) {
+  const uint32_t per_row = (width + kPiece - 1) / kPiece;
+  const uint32_t total = n_rows * per_row;
+  for (uint32_t i = c.begin(total); i < c.end(total); ++i) {
+    const uint32_t first = i % per_row * kPiece;
+    piece(i / per_row, first, std::min(kPiece, width - first));
+  }
+}
+
+}  // namespace
+
+Result<void> check_embed(const Operands& o) {
+  const TensorDesc &dst = o.dst->desc, &table = o.src[0]->desc;
+  SLUICE_CHECK(expect_f32(*o.dst, "an f32 destination"));
+  SLUICE_CHECK(expect(dst.rank == 2 && dst.rows == SLUICE_SDI_ROWS_TOKENS, "dst[D, tokens]"));
+  SLUICE_CHECK(expect(
+      table.rank == 2 && table.rows == SLUICE_SDI_ROWS_FIXED && table.shape[0] == dst.shape[0],
+      "a table [D, V]"));
+  const Format* format = find_format(table.type);
+  return expect(format && format->decode, "a table of a weight format");
+}
+
+void run_embed(const Operands& o, const RunContext& c) {
+  const Tensor& table = *o.src[0];
+  const Format* format = find_format(table.desc.type);
+  const uint32_t n = c.n_rows(*o.dst);
+  for (uint32_t i = c.begin(n); i < c.end(n); ++i) {
+    format->decode(table.data + c.step->token()[i] * table.row_stride(), row_f32(*o.dst, i),
+                   o.dst->desc.shape[0]);
+  }
+}
+
+Result<void> check_select(const Operands& o) {
+  const TensorDesc &dst = o.dst->desc, &src = o.src[0]->desc;
+  SLUICE_CHECK(expect_f32(*o.dst, "an f32 destination"));
+  SLUICE_CHECK(expect_f32(*o.src[0], "an f32 source"));
+  SLUICE_CHECK(expect(dst.rank == 2 && dst.rows == SLUICE_SDI_ROWS_OUTPUTS, "dst[D, outputs]"));
+  return expect(src.rank == 2 && src.rows == SLUICE_SDI_ROWS_TOKENS && src.shape[0] == dst.shape[0],
+                "a source [D, tokens]");
+}
+
+void run_select(const Operands& o, const RunContext& c) {
+  const uint32_t n = c.n_rows(*o.dst);
+  for (uint32_t i = c.begin(n); i < c.end(n); ++i) {
+    std::memcpy(row_f32(*o.dst, i), row_f32(*o.src[0], c.step->output()[i]),
+                o.dst->desc.shape[0] * sizeof(float));
+  }
+}
+
+Result<void> check_rms_norm(const Operands& o) {
+  const TensorDesc &dst = o.dst->desc, &src = o.src[0]->desc, &weight = o.src[1]->desc;
+  for (const Tensor* t : {o.dst, o.src[0], o.src[1]}) SLUICE_CHECK(expect_f32(*t, "f32 operands"));
+  SLUICE_CHECK(expect(dst.rank == 2 && src.rank == 2 && dst.rows == src.rows &&
+                          dst.shape[0] == src.shape[0] && dst.shape[1] == src.shape[1],
+                      "dst and source [D, N] of one shape"));
+  return expect(
+      weight.rank == 1 && weight.rows == SLUICE_SDI_ROWS_FIXED && weight.shape[0] == dst.shape[0],
+      "a weight [D]");
+}
+
+void run_rms_norm(const Operands& o, const RunContext& c) {
+  const uint32_t n = c.n_rows(*o.dst);
+  const auto* weight = reinterpret_cast<const float*>(o.src[1]->data);
+  for (uint32_t i = c.begin(n); i < c.end(n); ++i) {
+    c.kernels->rms_norm(row_f32(*o.src[0], i), weight, row_f32(*o.dst, i), o.dst->desc.shape[0],
+                        o.imm_f32(0));
+  }
+}
+
+Result<void> check_quantize(const Operands& o) {
+  const TensorDesc &dst = o.dst->desc, &src = o.src[0]->desc;
+  SLUICE_CHECK(expect(dst.type == SLUICE_SDI_TYPE_A8, "an a8 destination"));
+  SLUICE_CHECK(expect_f32(*o.src[0], "an f32 source"));
+  return expect(dst.rank == 2 && src.rank == 2 && dst.rows == src.rows &&
+                    dst.shape[0] == src.shape[0] && dst.shape[1] == src.shape[1],
+                "dst and source [D, N] of one shape");
+}
+
+void run_quantize(const Operands& o, const RunContext& c) {
+  for_each_piece(c, c.n_rows(*o.dst), o.dst->desc.shape[0],
+                 [&](uint32_t row, uint32_t first, uint32_t n) {
+                   auto* y = reinterpret_cast<BlockA8*>(o.dst->data + row * o.dst->row_stride());
+                   c.kernels->quantize(row_f32(*o.src[0], row) + first, y + first / kA8Block, n);
+                 });
+}
+
+Result<void> check_swiglu(const Operands& o) {
+  for (const Tensor* t : {o.dst, o.src[0], o.src[1]}) {
+    SLUICE_CHECK(expect_f32(*t, "f32 operands"));
+    const TensorDesc& d = t->desc;
+    SLUICE_CHECK(expect(d.rank == 2 && d.rows == o.dst->desc.rows &&
+                            d.shape[0] == o.dst->desc.shape[0] &&
+                            d.shape[1] == o.dst->desc.shape[1],
+                        "three operands [D, N] of one shape"));
+  }
+  return {};
+}
+
+void run_swiglu(const Operands& o, const RunContext& c) {
+  for_each_piece(
+      c, c.n_rows(*o.dst), o.dst->desc.shape[0], [&](uint32_t row, uint32_t first, uint32_t n) {
+        c.kernels->swiglu(row_f32(*o.src[0], row) + first, row_f32(*o.src[1], row) + first,
+                          row_f32(*o.dst, row) + first, n);
+      });
+}
+
+}  // namespace sluice

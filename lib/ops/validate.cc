@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// The validator: after it, the only thing that can differ from step to step is the step buffer.
+#include "ops/validate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+#include "quant/format.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kUnlimited = std::numeric_limits<uint32_t>::max();
+
+// Bytes of one row of shape[0] elements; 0: unknown type or not whole blocks.
+uint64_t row_bytes(const TensorDesc& d) {
+  if (d.type == SLUICE_SDI_TYPE_A8) {
+    return d.shape[0] % kA8Block ? 0 : uint64_t{d.shape[0]} / kA8Block * sizeof(BlockA8);
+  }
+  const Format* format = find_format(d.type);
+  return !format || d.shape[0] % format->block_size ? 0 : format->bytes(d.shape[0]);
+}
+
+Result<Tensor> resolve(const TensorDesc& d, const SegmentTable& segments) {
+  SLUICE_CHECK(expect(d.reserved == 0 && d.reserved0 == 0, "reserved words to be 0"));
+  SLUICE_CHECK(expect(d.rank >= 1 && d.rank <= 4, "a rank of 1 to 4"));
+  SLUICE_CHECK(expect(d.rows <= SLUICE_SDI_ROWS_OUTPUTS, "a known kind of rows"));
+  for (int i = 0; i < 4; ++i) {
+    SLUICE_CHECK(expect(i < d.rank ? d.shape[i] > 0 : d.shape[i] == 1,
+                        "a shape of positive numbers, 1 behind the rank"));
+  }
+  const uint64_t row = row_bytes(d);
+  SLUICE_CHECK(expect(row > 0, "a known type and whole blocks in dimension 0"));
+
+  uint64_t extent = row;
+  uint64_t inner = row;  // bytes that the dimensions so far take up
+  for (int i = 0; i + 1 < d.rank; ++i) {
+    SLUICE_CHECK(expect(d.stride[i] >= inner, "strides that do not overlap"));
+    uint64_t span = 0;
+    if (__builtin_mul_overflow(d.stride[i], uint64_t{d.shape[i + 1]} - 1, &span) ||
+        __builtin_add_overflow(extent, span, &extent) ||
+        __builtin_mul_overflow(d.stride[i], uint64_t{d.shape[i + 1]}, &inner)) {
+      return fail(EINVAL, "expected an extent below 2^64 bytes");
+    }
+  }
+  const uint64_t segment = d.address >> SLUICE_SDI_OFFSET_BITS;
+  const uint64_t offset = d.address & ((uint64_t{1} << SLUICE_SDI_OFFSET_BITS) - 1);
+  if (segment >= segments.size()) {
+    return fail(EINVAL, fmt::format("segment {} of {}", segment, segments.size()));
+  }
+  const Segment& s = segments[segment];
+  if (offset > s.length || extent > s.length - offset) {
+    return fail(EINVAL, fmt::format("{} bytes from offset {} of segment {}, which has {}", extent,
+                                    offset, segment, s.length));
+  }
+  return Tensor{d, s.base + offset, extent, s.writable};
+}
+
+bool overlap(const Tensor& a, const Tensor& b) {
+  return a.data < b.data + b.extent && b.data < a.data + a.extent;
+}
+
+bool same_place(const Tensor& a, const Tensor& b) {
+  return a.data == b.data && std::equal(a.desc.shape, a.desc.shape + 4, b.desc.shape) &&
+         std::equal(a.desc.stride, a.desc.stride + a.desc.rank - 1, b.desc.stride) &&
+         a.desc.type == b.desc.type;
+}
+
+Result<LoadedCommand> check_command(const LoadedList& list, const Command& c) {
+  LoadedCommand out;
+  out.op = find_op(c.op);
+  SLUICE_CHECK(expect(out.op != nullptr, "a known operation"));
+  SLUICE_CHECK(expect((c.flags & ~out.op->flags) == 0, "no unknown flag"));
+  SLUICE_CHECK(expect(c.reserved == 0, "the reserved word to be 0"));
+  SLUICE_CHECK(expect(c.dst < list.tensors.size(), "a destination in the tensor table"));
+  out.operands.command = &c;
+  out.operands.dst = &list.tensors[c.dst];
+  SLUICE_CHECK(expect(out.operands.dst->writable, "a destination in a writable segment"));
+  for (int i = 0; i < 5; ++i) {
+    if (i >= out.op->n_src) {
+      SLUICE_CHECK(expect(c.src[i] == SLUICE_SDI_NONE, "no further source"));
+      continue;
+    }
+    SLUICE_CHECK(expect(c.src[i] < list.tensors.size(), "sources in the tensor table"));
+    const Tensor& src = list.tensors[c.src[i]];
+    out.operands.src[i] = &src;
+    const Tensor& dst = *out.operands.dst;
+    SLUICE_CHECK(expect(!overlap(dst, src) || (out.op->in_place && same_place(dst, src)),
+                        "a destination that overlaps no source"));
+  }
+  SLUICE_CHECK(out.op->check(out.operands));
+  return out;
+}
+
+// What steps are held to follows from the tensors that data-dependent indices go into.
+void narrow_limits(StepLimits& limits, const LoadedCommand& c) {
+  const auto narrow = [](uint32_t& limit, uint32_t value) { limit = std::min(limit, value); };
+  const Operands& o = c.operands;
+  for (const Tensor* t : {o.dst, o.src[0], o.src[1], o.src[2], o.src[3], o.src[4]}) {
+    if (!t) continue;
+    if (t->desc.rows == SLUICE_SDI_ROWS_TOKENS) narrow(limits.max_tokens, t->rows());
+    if (t->desc.rows == SLUICE_SDI_ROWS_OUTPUTS) narrow(limits.max_outputs, t->rows());
+  }
+  switch (o.command->op) {
+    case SLUICE_SDI_OP_EMBED:
+      narrow(limits.n_vocab, o.src[0]->rows());
+      break;
+    case SLUICE_SDI_OP_KV_WRITE:
+      narrow(limits.n_slots, o.dst->rows());
+      break;
+    case SLUICE_SDI_OP_ATTENTION:
+      narrow(limits.n_slots, o.src[2]->rows());
+      break;
+    default:
+      break;
+  }
+}
+
+// Chooses each matmul's kernel, and finds those whose packed columns an earlier one has left.
+Result<void> plan_matmuls(LoadedList& list, const Kernels& kernels) {
+  const Tensor* packed = nullptr;
+  const MatmulKernel* packed_by = nullptr;
+  for (LoadedCommand& c : list.loaded) {
+    if (c.operands.command->op == SLUICE_SDI_OP_MATMUL) {
+      const Tensor& x = *c.operands.src[1];
+      c.matmul = find_matmul(kernels, c.operands.src[0]->desc.type);
+      SLUICE_CHECK(expect(c.matmul != nullptr, "weights that there is a kernel for"));
+      if (c.matmul->pack_columns) {
+        c.pack = packed != &x || packed_by != c.matmul;
+        packed = &x;
+        packed_by = c.matmul;
+        const size_t groups =
+            (size_t{x.rows()} + c.matmul->pack_columns - 1) / c.matmul->pack_columns;
+        list.packed_bytes =
+            std::max(list.packed_bytes, groups * c.matmul->packed_group_bytes(x.desc.shape[0]));
+      }
+    }
+    if (packed && overlap(*packed, *c.operands.dst)) packed = nullptr;
+    if (c.operands.command->op == SLUICE_SDI_OP_ATTENTION) {
+      list.scratch_floats =
+          std::max(list.scratch_floats, attention_scratch(c.operands.dst->desc.shape[0]));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LoadedList>> validate(const CommandList& list, const SegmentTable& segments,
+                                             const Kernels& kernels) {
+  auto out = std::make_unique<LoadedList>();
+  for (size_t i = 0; i < list.tensors.size(); ++i) {
+    auto tensor = resolve(list.tensors[i], segments);
+    if (!tensor) {
+      return fail(tensor.error().code, fmt::format("tensor {}: {}", i, tensor.error().message));
+    }
+    out->tensors.push_back(*tensor);
+  }
+  out->commands = list.commands;
+  out->limits = {kUnlimited, kUnlimited, kUnlimited, kUnlimited};
+  for (size_t i = 0; i < out->commands.size(); ++i) {
+    auto command = check_command(*out, out->commands[i]);
+    if (!command) {
+      const Op* op = find_op(out->commands[i].op);
+      return fail(command.error().code,
+                  fmt::format("command {} ({}): {}", i, op ? op->name : "unknown",
+                              command.error().message));
+    }
+    narrow_limits(out->limits, *command);
+    out->loaded.push_back(*command);
+  }
+  SLUICE_CHECK(plan_matmuls(*out, kernels));
+  return out;
+}
+
+}  // namespace sluice

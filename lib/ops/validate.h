@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks of a command list at load time, and the form in which it is kept afterwards.
+#ifndef SLUICE_OPS_VALIDATE_H
+#define SLUICE_OPS_VALIDATE_H
+
+#include <memory>
+#include <vector>
+
+#include <sluice/result.hpp>
+
+#include "ops/op.h"
+#include "ops/segments.h"
+
+namespace sluice {
+
+struct LoadedCommand {
+  Operands operands;
+  const Op* op = nullptr;
+  const MatmulKernel* matmul = nullptr;
+  bool pack = false;  // this matmul packs its columns; else an earlier one has
+};
+
+// A private copy of a list, every descriptor and command checked. Not movable: operands point into it.
+struct LoadedList {
+  std::vector<Tensor> tensors;
+  std::vector<Command> commands;
+  std::vector<LoadedCommand> loaded;
+  StepLimits limits;
+  size_t packed_bytes = 0;     // the largest need of any matmul
+  size_t scratch_floats = 0;   // per thread
+
+  LoadedList() = default;
+  LoadedList(const LoadedList&) = delete;
+  LoadedList& operator=(const LoadedList&) = delete;
+};
+
+// EINVAL: "tensor 3: ..." or "command 7 (matmul): ..." with what was expected.
+Result<std::unique_ptr<LoadedList>> validate(const CommandList& list, const SegmentTable& segments,
+                                             const Kernels& kernels);
+
+}  // namespace sluice
+
+#endif  // SLUICE_OPS_VALIDATE_H
