@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluicectl: the board tool. Parses the command line, runs one command, prints, and turns errors
+// into exit statuses: 0 success, 1 the operation failed, 2 wrong usage.
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+
+#include "commands.h"
+#include "number.h"
+
+namespace {
+
+using sluice::Result;
+using sluicectl::Options;
+
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
+// Everything that the command line can say, as text; numbers are parsed by one function.
+struct Arguments {
+  Options options;
+  std::string window, width, target, value, offset, length, timeout;
+  std::function<Result<std::string>()> command;
+  std::string skipped;
+};
+
+std::optional<uint64_t> number(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  return sluicectl::parse_number(text).value();  // validated by is_number()
+}
+
+std::string is_number(const std::string& text) {
+  const auto value = sluicectl::parse_number(text);
+  return value ? "" : value.error().message;
+}
+
+// Names are looked up later, in the board description.
+std::string is_name_or_number(const std::string& text) {
+  return sluicectl::looks_like_number(text) ? is_number(text) : "";
+}
+
+std::string is_width(const std::string& text) {
+  const auto value = sluicectl::parse_number(text);
+  if (value && (*value == 8 || *value == 16 || *value == 32 || *value == 64)) return "";
+  return "'" + text + "': expected 8, 16, 32 or 64";
+}
+
+std::string is_window(const std::string& text) {
+  const auto value = sluicectl::parse_number(text);
+  if (!value) return value.error().message;
+  return *value <= UINT32_MAX ? "" : "'" + text + "' is too large";
+}
+
+CLI::Option* number_option(CLI::App* app, const std::string& name, std::string* out,
+                           const std::string& help,
+                           std::string (*check)(const std::string&) = is_number) {
+  return app->add_option(name, *out, help)->check(CLI::Validator(check, ""));
+}
+
+void add_common(CLI::App& app, Arguments& args) {
+  app.add_option(
+         "-d,--device", args.options.device,
+         "Board: /dev/sluiceN, N or a bus name such as 0000:00:04.0 (default: the only one)")
+      ->type_name("DEV");
+  app.add_option("--board", args.options.board_file,
+                 "Board description (TOML) that names registers")
+      ->type_name("FILE");
+  number_option(&app, "--window", &args.window,
+                "Window of an offset (default: the first one of registers)", is_window)
+      ->type_name("N");
+  number_option(&app, "--width", &args.width, "Width of a register in bits: 8, 16, 32 or 64",
+                is_width)
+      ->type_name("BITS")
+      ->default_str("32");
+  app.add_flag("--mmap", args.options.mmap, "Access registers through a mapping, not system calls");
+  app.add_flag("--json", args.options.json, "Print JSON");
+}
+
+CLI::App* add_read(CLI::App* parent, const char* name, Arguments& args) {
+  CLI::App* app = parent->add_subcommand(name, "Read a register");
+  app->add_option("TARGET", args.target,
+                  "Offset in bytes, or REGISTER or REGISTER.FIELD of --board")
+      ->check(CLI::Validator(is_name_or_number, ""))
+      ->required();
+  app->callback(
+      [&] { args.command = [&] { return sluicectl::reg_read(args.options, args.target); }; });
+  return app;
+}
+
+CLI::App* add_write(CLI::App* parent, const char* name, Arguments& args) {
+  CLI::App* app = parent->add_subcommand(name, "Write a register");
+  app->add_option("TARGET", args.target,
+                  "Offset in bytes, or REGISTER or REGISTER.FIELD of --board; a field is written "
+                  "by reading the register first")
+      ->check(CLI::Validator(is_name_or_number, ""))
+      ->required();
+  app->add_option("VALUE", args.value, "A number or, for a field, one of its names")
+      ->check(CLI::Validator(is_name_or_number, ""))
+      ->required();
+  app->callback([&] {
+    args.command = [&] { return sluicectl::reg_write(args.options, args.target, args.value); };
+  });
+  return app;
+}
+
+void add_registers(CLI::App& app, Arguments& args) {
+  CLI::App* reg = app.add_subcommand("reg", "Read, write or dump registers");
+  reg->require_subcommand(1);
+  add_read(reg, "read", args);
+  add_write(reg, "write", args);
+  CLI::App* dump = reg->add_subcommand(
+      "dump",
+      "Read a range of registers, or with --board all that can be read. Reading has side effects "
+      "on some boards.");
+  number_option(dump, "OFFSET", &args.offset, "Where to begin (default: 0)");
+  number_option(dump, "LENGTH", &args.length, "Bytes (default: 256, or to the window's end)");
+  dump->callback([&] {
+    args.command = [&] {
+      return sluicectl::reg_dump(args.options, number(args.offset), number(args.length));
+    };
+  });
+  add_read(&app, "r", args)->description("Short for reg read");
+  add_write(&app, "w", args)->description("Short for reg write");
+}
+
+void add_map(CLI::App& app, Arguments& args) {
+  CLI::App* map = app.add_subcommand(
+      "map", "Map a range of a window uncached and print it, read through the mapping");
+  number_option(map, "OFFSET", &args.offset, "Where to begin (default: 0)");
+  number_option(map, "LENGTH", &args.length, "Bytes (default: 256, or to the window's end)");
+  map->callback([&] {
+    args.command = [&] {
+      return sluicectl::map_dump(args.options, number(args.offset).value_or(0),
+                                 number(args.length));
+    };
+  });
+}
+
+void add_irq(CLI::App& app, Arguments& args) {
+  CLI::App* irq = app.add_subcommand("irq", "Interrupts");
+  irq->require_subcommand(1);
+  CLI::App* wait = irq->add_subcommand(
+      "wait", "Let the next interrupt through, wait for it, print how many there have been");
+  number_option(wait, "--timeout", &args.timeout, "Give up after that long (default: never)")
+      ->type_name("MS");
+  wait->callback([&] {
+    args.command = [&] { return sluicectl::irq_wait(args.options, number(args.timeout)); };
+  });
+}
+
+void add_commands(CLI::App& app, Arguments& args) {
+  app.add_subcommand("list", "List the boards of this machine")->callback([&] {
+    args.command = [&] { return sluicectl::list(args.options, &args.skipped); };
+  });
+  app.add_subcommand("info", "Show a board and its windows")->callback([&] {
+    args.command = [&] { return sluicectl::info(args.options); };
+  });
+  add_registers(app, args);
+  add_map(app, args);
+  add_irq(app, args);
+}
+
+// A mapping whose board goes away is taken back by the driver; the next touch ends up here.
+void on_sigbus(int) {
+  static const char kMessage[] = "sluicectl: the board went away, or was reset, while mapped\n";
+  [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, kMessage, sizeof(kMessage) - 1);
+  ::_exit(kFailed);
+}
+
+int report(const sluice::Error& error) {
+  std::fprintf(stderr, "sluicectl: %s\n", error.message.c_str());
+  return error.code == sluicectl::kUsage ? kWrongUsage : kFailed;
+}
+
+int finish(Arguments& args) {
+  const Result<std::string> output = args.command();
+  if (!output) return report(*&output.error());
+  if (std::fputs(output->c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    return report({errno, std::string("standard output: ") + std::strerror(errno)});
+  }
+  // One line per board that could not be opened.
+  for (size_t at = 0; at < args.skipped.size();) {
+    const size_t end = args.skipped.find('\n', at);
+    std::fprintf(stderr, "sluicectl: %s\n", args.skipped.substr(at, end - at).c_str());
+    at = end + 1;
+  }
+  return args.skipped.empty() ? 0 : kFailed;
+}
+
+int run(int argc, char** argv) {
+  Arguments args;
+  CLI::App app(
+      "sluicectl: look at boards, and read, write and map their registers.\n"
+      "Numbers are decimal, 0x hexadecimal or 0 octal.",
+      "sluicectl");
+  app.set_version_flag("--version", "sluicectl " SLUICE_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  add_common(app, args);
+  add_commands(app, args);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::fprintf(stderr, "sluicectl: %s\nsluicectl: see sluicectl --help\n", error.what());
+    return kWrongUsage;
+  }
+  if (const auto window = number(args.window)) {
+    args.options.window = static_cast<uint32_t>(*window);
+  }
+  if (const auto width = number(args.width)) args.options.width = static_cast<unsigned>(*width);
+  return finish(args);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  struct sigaction action = {};
+  action.sa_handler = on_sigbus;
+  ::sigaction(SIGBUS, &action, nullptr);
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    return report({ENOMEM, error.what()});
+  }
+}

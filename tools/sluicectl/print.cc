@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text and JSON for boards, windows, registers and dumps.
+#include "print.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace sluicectl {
+namespace {
+
+const char* kind_name(sluice::BoardKind kind) {
+  return kind == sluice::BoardKind::kSdi ? "sdi" : "plain";
+}
+
+const char* bus_name(sluice::BusKind bus) {
+  return bus == sluice::BusKind::kPlatform ? "platform" : "pci";
+}
+
+const char* window_kind_name(sluice::WindowKind kind) {
+  switch (kind) {
+    case sluice::WindowKind::kRegisters:
+      return "registers";
+    case sluice::WindowKind::kMemory:
+      return "memory";
+    case sluice::WindowKind::kPort:
+      return "ports";
+  }
+  return "unknown";
+}
+
+std::string id(uint16_t vendor, uint16_t device) {
+  return fmt::format("{:04x}:{:04x}", vendor, device);
+}
+
+// "[7]" or "[15:8]".
+std::string bits(const Field& field) {
+  return field.high == field.low ? fmt::format("[{}]", field.low)
+                                 : fmt::format("[{}:{}]", field.high, field.low);
+}
+
+std::string field_value(const Field& field, uint64_t value) {
+  const std::string* name = field.name_of(value);
+  return fmt::format("{:#x}{}", value, name ? " " + *name : "");
+}
+
+}  // namespace
+
+std::string hex(uint64_t value, unsigned width) {
+  return fmt::format("0x{:0{}x}", value, width / 4);
+}
+
+std::string boards_text(const std::vector<sluice::BoardInfo>& boards) {
+  std::string text = fmt::format("{:<14} {:<14} {:<10} {:<6} {:>7}  {}\n", "DEVICE", "BUS NAME",
+                                 "ID", "KIND", "WINDOWS", "INTERRUPT");
+  for (const auto& board : boards) {
+    text += fmt::format("{:<14} {:<14} {:<10} {:<6} {:>7}  {}\n", board.path, board.name,
+                        id(board.vendor, board.device), kind_name(board.kind), board.n_windows,
+                        board.has_irq ? "yes" : "no");
+  }
+  return text;
+}
+
+Json board_json(const sluice::BoardInfo& board) {
+  return {{"path", board.path},
+          {"name", board.name},
+          {"kind", kind_name(board.kind)},
+          {"bus", bus_name(board.bus)},
+          {"vendor", board.vendor},
+          {"device", board.device},
+          {"subsystem_vendor", board.subsystem_vendor},
+          {"subsystem_device", board.subsystem_device},
+          {"class", board.class_revision >> 8},
+          {"revision", board.class_revision & 0xff},
+          {"bus_master", board.bus_master},
+          {"has_irq", board.has_irq},
+          {"irq_count", board.irq_count},
+          {"abi_version", board.abi_version},
+          {"n_windows", board.n_windows}};
+}
+
+std::string info_text(const sluice::BoardInfo& board,
+                      const std::vector<sluice::WindowInfo>& windows) {
+  std::string text = fmt::format("{}\n", board.path);
+  const auto line = [&](const char* key, const std::string& value) {
+    text += fmt::format("  {:<12} {}\n", key, value);
+  };
+  line("bus name", fmt::format("{} ({})", board.name, bus_name(board.bus)));
+  line("kind", kind_name(board.kind));
+  line("id", fmt::format("{}, subsystem {}", id(board.vendor, board.device),
+                         id(board.subsystem_vendor, board.subsystem_device)));
+  line("class", fmt::format("0x{:06x}, revision 0x{:02x}", board.class_revision >> 8,
+                            board.class_revision & 0xff));
+  line("bus master", board.bus_master ? "on" : "off");
+  line("interrupt", board.has_irq ? fmt::format("yes, {} seen", board.irq_count) : "no");
+  line("driver ABI", std::to_string(board.abi_version));
+  for (const auto& window : windows) {
+    line(fmt::format("window {}", window.index).c_str(),
+         fmt::format("{}, BAR {}, {} bytes ({:#x}){}{}", window_kind_name(window.kind), window.bar,
+                     window.length, window.length, window.can_map ? ", map" : "",
+                     window.can_write ? ", write" : ""));
+  }
+  return text;
+}
+
+Json info_json(const sluice::BoardInfo& board, const std::vector<sluice::WindowInfo>& windows) {
+  Json json = board_json(board);
+  json["windows"] = Json::array();
+  for (const auto& window : windows) {
+    json["windows"].push_back({{"index", window.index},
+                               {"kind", window_kind_name(window.kind)},
+                               {"bar", window.bar},
+                               {"length", window.length},
+                               {"can_map", window.can_map},
+                               {"can_write", window.can_write}});
+  }
+  return json;
+}
+
+std::string value_text(const Target& target, uint64_t value) {
+  if (target.reg == nullptr) return hex(value, target.width) + "\n";
+  if (target.field != nullptr) return field_value(*target.field, target.field->get(value)) + "\n";
+  std::string text = fmt::format("{} = {}\n", target.reg->name, hex(value, target.width));
+  size_t name_width = 0, bits_width = 0;
+  for (const Field& field : target.reg->fields) {
+    name_width = std::max(name_width, field.name.size());
+    bits_width = std::max(bits_width, bits(field).size());
+  }
+  for (const Field& field : target.reg->fields) {
+    text += fmt::format("  {:<{}} {:>{}} = {}\n", field.name, name_width, bits(field), bits_width,
+                        field_value(field, field.get(value)));
+  }
+  return text;
+}
+
+Json value_json(const Target& target, uint64_t value) {
+  Json json = {{"window", target.window}, {"offset", target.offset}, {"width", target.width}};
+  if (target.reg != nullptr) json["register"] = target.reg->name;
+  json["value"] = value;
+  json["hex"] = hex(value, target.width);
+  if (target.reg == nullptr) return json;
+  json["fields"] = Json::object();
+  for (const Field& field : target.reg->fields) {
+    if (target.field != nullptr && target.field != &field) continue;
+    const uint64_t part = field.get(value);
+    const std::string* name = field.name_of(part);
+    json["fields"][field.name] = {{"value", part}, {"name", name ? Json(*name) : Json()}};
+  }
+  return json;
+}
+
+std::string dump_text(uint64_t offset, unsigned width, const std::vector<uint64_t>& values) {
+  constexpr uint64_t kLine = 16;
+  const uint64_t bytes = width / 8;
+  std::string text;
+  for (size_t i = 0; i < values.size(); i++) {
+    const uint64_t at = offset + i * bytes;
+    if (i == 0 || at % kLine == 0) {
+      const uint64_t line = at / kLine * kLine;
+      text += fmt::format("{}0x{:08x} ", i == 0 ? "" : "\n", line);
+      // A dump that starts inside a line keeps its columns.
+      for (uint64_t skip = line; skip < at; skip += bytes) text += std::string(width / 4 + 1, ' ');
+    }
+    text += fmt::format(" {:0{}x}", values[i], width / 4);
+  }
+  return text + "\n";
+}
+
+Json dump_json(uint32_t window, uint64_t offset, unsigned width,
+               const std::vector<uint64_t>& values) {
+  Json json = {{"window", window}, {"offset", offset}, {"width", width}};
+  json["values"] = values;
+  return json;
+}
+
+}  // namespace sluicectl
