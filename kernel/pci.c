@@ -2,7 +2,7 @@
 /*
  * pci.c - PCI functions as boards.
  *
- * The ID table is empty on purpose: a board is given to us by driver_override or
+ * There is no ID table on purpose: a board is given to us by driver_override or
  * new_id, never taken. Bus mastering stays off, so the board's registers cannot
  * make it reach memory; hence no MSI (a memory write) but the INTx line.
  */
@@ -244,13 +244,8 @@ static const struct pci_error_handlers sluice_pci_errors = {
 	.reset_done = sluice_pci_reset_done,
 };
 
-static const struct pci_device_id sluice_pci_ids[] = {
-	{ }
-};
-
 struct pci_driver sluice_pci_driver = {
 	.name = "sluice",
-	.id_table = sluice_pci_ids,
 	.probe = sluice_pci_probe,
 	.remove = sluice_pci_remove,
 	.err_handler = &sluice_pci_errors,
