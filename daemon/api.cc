@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -19,7 +20,7 @@
 namespace sluice::daemon {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 // Takes the same time wherever the texts differ, so that a key cannot be guessed byte by byte.
 bool equal_in_constant_time(std::string_view given, std::string_view expected) {
@@ -172,6 +173,16 @@ std::string Api::model_json() const {
                        {"device", engine_info_.device},
                        {"isa", engine_info_.isa},
                        {"threads", engine_info_.n_threads}}}});
+}
+
+std::string model_id_from_name(std::string_view name) {
+  std::string id;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = byte < 0x80 && (std::isalnum(byte) != 0 || c == '.' || c == '_' || c == '-');
+    id += plain ? static_cast<char>(std::tolower(byte)) : '-';
+  }
+  return id.empty() ? "model" : id;
 }
 
 bool decode_percent(std::string_view text, std::string* ret_decoded) {

@@ -67,6 +67,9 @@ class Api {
   CompletionService completions_;
 };
 
+// An id that needs no quoting in a URL or a shell: "Tales 7M" becomes "tales-7m".
+std::string model_id_from_name(std::string_view name);
+
 // Decodes %XX in a path; false: a '%' without two hexadecimal digits.
 bool decode_percent(std::string_view text, std::string* ret_decoded);
 

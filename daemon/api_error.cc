@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "json_reader.h"
+
 namespace sluice::daemon {
 
 ApiError invalid_request(std::string message, std::string param, std::string code) {
@@ -16,16 +18,15 @@ ApiError server_error(unsigned status, std::string message, std::string code) {
 }
 
 std::string to_json(const ApiError& error) {
-  using nlohmann::json;
+  using json = nlohmann::ordered_json;
   const auto text_or_null = [](const std::string& text) {
     return text.empty() ? json(nullptr) : json(text);
   };
-  const json object = {{"error",
-                        {{"message", error.message},
-                         {"type", error.type},
-                         {"param", text_or_null(error.param)},
-                         {"code", text_or_null(error.code)}}}};
-  return object.dump(-1, ' ', false, json::error_handler_t::replace);
+  return write_json({{"error",
+                      {{"message", error.message},
+                       {"type", error.type},
+                       {"param", text_or_null(error.param)},
+                       {"code", text_or_null(error.code)}}}});
 }
 
 HttpResponse to_response(const ApiError& error) {

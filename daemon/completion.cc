@@ -16,7 +16,7 @@
 namespace sluice::daemon {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 constexpr uint32_t kDefaultMaxTokens = 16;
 

@@ -274,7 +274,8 @@ ApiResult<CompletionRequest> read_completion_request(std::string_view body) {
         std::find_if(std::begin(kFields), std::end(kFields),
                      [&key = name](const Field& candidate) { return candidate.name == key; });
     if (field == std::end(kFields)) {
-      spdlog::debug("ignored the unknown request field {}", write_json(name.substr(0, 64)));
+      spdlog::debug("ignored the unknown request field {}",
+                    write_json(std::string(name.substr(0, 64))));
       continue;
     }
     if (auto read = read_field(*field, value, request); !read) {

@@ -115,8 +115,8 @@ tl::expected<json, std::string> read_json(std::string_view text, size_t max_dept
   return std::move(builder).finish(whole);
 }
 
-std::string write_json(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+std::string write_json(const nlohmann::ordered_json& value) {
+  return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace sluice::daemon

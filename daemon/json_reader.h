@@ -19,8 +19,9 @@ inline constexpr size_t kMaxJsonDepth = 32;
 tl::expected<nlohmann::json, std::string> read_json(std::string_view text,
                                                     size_t max_depth = kMaxJsonDepth);
 
-// Compact JSON; invalid UTF-8 in strings becomes U+FFFD.
-std::string write_json(const nlohmann::json& value);
+// Compact JSON, fields in the order in which they were added; invalid UTF-8 in strings becomes
+// U+FFFD.
+std::string write_json(const nlohmann::ordered_json& value);
 
 }  // namespace sluice::daemon
 

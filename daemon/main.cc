@@ -84,7 +84,8 @@ ServerOptions server_options(const Settings& settings) {
 Result<ApiOptions> api_options(const Settings& settings, const Engine& engine) {
   ApiOptions options;
   const ModelInfo& model = engine.model().info();
-  options.model_id = settings.model_name.empty() ? model.name : settings.model_name;
+  options.model_id =
+      settings.model_name.empty() ? model_id_from_name(model.name) : settings.model_name;
   options.n_ctx =
       static_cast<uint32_t>(std::min<uint64_t>(model.n_ctx_train, engine.info().kv_tokens));
   options.max_choices = static_cast<uint32_t>(settings.max_queue);
@@ -215,8 +216,6 @@ Result<void> run(const Settings& settings) {
   const std::string model_id = options.model_id;
   const EngineInfo engine_info = engine->info();
   scheduler = std::make_unique<Scheduler>(std::move(engine),
-                                          static_cast<uint32_t>(settings.max_batch_tokens),
-                                          static_cast<uint32_t>(settings.max_sequences),
                                           static_cast<uint32_t>(settings.max_queue), watchdog);
   api = std::make_unique<Api>(model, engine_info, *scheduler, std::move(options));
 

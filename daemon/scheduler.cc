@@ -54,11 +54,9 @@ struct Scheduler::Task {
   bool finished = false;
 };
 
-Scheduler::Scheduler(std::unique_ptr<Engine> engine, uint32_t max_batch_tokens,
-                     uint32_t max_sequences, uint32_t max_queue, Watchdog& watchdog)
+Scheduler::Scheduler(std::unique_ptr<Engine> engine, uint32_t max_queue, Watchdog& watchdog)
     : engine_(std::move(engine)),
-      max_batch_tokens_(max_batch_tokens),
-      max_sequences_(max_sequences),
+      budget_{engine_->options().max_batch_tokens, engine_->options().max_sequences},
       max_queue_(max_queue),
       watchdog_(watchdog),
       thread_([this] { run(); }) {}
@@ -160,7 +158,7 @@ void Scheduler::drop_cancelled(const std::vector<uint64_t>& requests) {
 void Scheduler::admit() {
   std::vector<Progress> progress;
   for (const auto& task : running_) progress.push_back(task->progress());
-  while (!waiting_.empty() && running_.size() < max_sequences_) {
+  while (!waiting_.empty() && running_.size() < budget_.sequences) {
     Task& task = *waiting_.front();
     if (task.job.max_tokens == 0) {
       task.emit({}, Finish::kLength);
@@ -186,7 +184,7 @@ void Scheduler::admit() {
 void Scheduler::step() {
   std::vector<Progress> progress;
   for (const auto& task : running_) progress.push_back(task->progress());
-  const auto grants = plan_step(progress, {max_batch_tokens_, max_sequences_});
+  const auto grants = plan_step(progress, budget_);
   const auto computed = compute(grants);
   if (!computed) {
     if (computed.error().code == ENOBUFS && running_.size() > 1) {

@@ -55,10 +55,8 @@ class Scheduler {
     uint64_t preempted = 0;  // times that a sequence gave up its blocks, since the start
   };
 
-  // `max_batch_tokens` and `max_sequences` are those that the engine was made with; at most
-  // `max_queue` sequences wait. `watchdog` outlives the scheduler.
-  Scheduler(std::unique_ptr<Engine> engine, uint32_t max_batch_tokens, uint32_t max_sequences,
-            uint32_t max_queue, Watchdog& watchdog);
+  // At most `max_queue` sequences wait. `watchdog` outlives the scheduler.
+  Scheduler(std::unique_ptr<Engine> engine, uint32_t max_queue, Watchdog& watchdog);
   // Cancels what still runs and joins the thread.
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
@@ -89,8 +87,7 @@ class Scheduler {
   void publish_stats();
 
   const std::unique_ptr<Engine> engine_;
-  const uint32_t max_batch_tokens_;
-  const uint32_t max_sequences_;
+  const StepBudget budget_;
   const uint32_t max_queue_;
   Watchdog& watchdog_;
 

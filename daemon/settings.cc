@@ -39,7 +39,7 @@ const Setting kTable[] = {
     {"max_batch_tokens", nullptr, "N", &S::max_batch_tokens, 16, 65536, nullptr,
      "tokens in one step, all sequences together"},
     {"kv_tokens", nullptr, "N", &S::kv_tokens, 0, uint64_t{1} << 32, nullptr,
-     "room in the KV cache, in tokens; 0: the model's context"},
+     "room in the KV cache, in tokens; 0: one context and a step"},
     {"max_queue", nullptr, "N", &S::max_queue, 1, 65536, nullptr,
      "sequences that may wait; more are refused with status 503"},
     {"host", nullptr, "HOST", &S::host, 0, 0, nullptr, "address to listen on"},
