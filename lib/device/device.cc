@@ -38,6 +38,8 @@ std::vector<unsigned> device_numbers() {
 
 }  // namespace
 
+Device make_device(std::unique_ptr<Transport> transport) { return Device(std::move(transport)); }
+
 Device::Device(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
 Device::Device(Device&&) noexcept = default;
 Device& Device::operator=(Device&&) noexcept = default;

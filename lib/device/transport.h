@@ -34,6 +34,9 @@ class Transport {
 // Opens /dev/sluiceN; the errors are those of Device::open.
 Result<std::unique_ptr<Transport>> open_kernel_transport(const std::string& path, bool read_only);
 
+// A Device on any transport; here and not in the public header, as a Transport is private.
+Device make_device(std::unique_ptr<Transport> transport);
+
 }  // namespace sluice
 
 #endif  // SLUICE_LIB_DEVICE_TRANSPORT_H

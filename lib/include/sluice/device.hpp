@@ -111,6 +111,7 @@ class Device {
   int fd() const;
 
  private:
+  friend Device make_device(std::unique_ptr<Transport> transport);
   explicit Device(std::unique_ptr<Transport> transport);
   std::unique_ptr<Transport> transport_;
 };
