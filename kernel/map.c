@@ -147,9 +147,13 @@ static void sluice_vma_open(struct vm_area_struct *vma)
 	struct sluice_mapping *mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
 
 	if (!mapping) {
-		/* What cannot be listed cannot be taken back later: take it back now. */
+		/*
+		 * What cannot be listed cannot be taken back later: take a child's
+		 * copy back now. A move has no entries yet, and is refused below.
+		 */
 		vma->vm_private_data = NULL;
-		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+		if (vma->vm_mm != current->mm)
+			zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 		return;
 	}
 	sluice_mapping_add(sluice_vma_board(vma), mapping, vma);
@@ -299,7 +303,9 @@ static struct mm_struct *sluice_map_next_mm(struct sluice_board *board)
  * @board: no longer live, so that no new mapping can be made
  *
  * mmap_lock comes before vma_lock, so go process by process: pick one under
- * vma_lock, let go, take its mmap_lock, then look again.
+ * vma_lock, let go, take its mmap_lock, then look again. It is taken for writing
+ * because munmap() frees page tables with the lock downgraded to reading, of a
+ * VMA that is still on our list.
  */
 void sluice_map_revoke(struct sluice_board *board)
 {
@@ -308,7 +314,7 @@ void sluice_map_revoke(struct sluice_board *board)
 	struct mm_struct *mm;
 
 	while ((mm = sluice_map_next_mm(board))) {
-		mmap_read_lock(mm);
+		mmap_write_lock(mm);
 		mutex_lock(&board->vma_lock);
 		list_for_each_entry_safe(mapping, next, &board->vmas, list) {
 			vma = mapping->vma;
@@ -319,7 +325,7 @@ void sluice_map_revoke(struct sluice_board *board)
 			trace_sluice_revoke(board->node, vma->vm_start, vma->vm_end - vma->vm_start);
 		}
 		mutex_unlock(&board->vma_lock);
-		mmap_read_unlock(mm);
+		mmap_write_unlock(mm);
 		mmput(mm);
 	}
 }
