@@ -10,8 +10,27 @@
 namespace sluice {
 namespace {
 
-constexpr int kSpins =
-    4000;  // some tens of microseconds: longer than most commands of a decode step
+constexpr int kSpins = 2000;  // some tens of microseconds: longer than most phases of a decode step
+
+// claim: generation (24 bits), pieces in all (20), next piece (20). done: generation (12), count
+// (20).
+constexpr int kCountBits = 20;
+constexpr uint32_t kCountMask = (1u << kCountBits) - 1;
+constexpr uint32_t kGenerationMask = (1u << 24) - 1;
+
+constexpr uint64_t make_claim(uint32_t generation, uint32_t total) {
+  return uint64_t{generation} << (2 * kCountBits) | uint64_t{total} << kCountBits;
+}
+constexpr uint32_t claim_generation(uint64_t claim) {
+  return static_cast<uint32_t>(claim >> (2 * kCountBits));
+}
+constexpr uint32_t claim_total(uint64_t claim) {
+  return static_cast<uint32_t>(claim >> kCountBits) & kCountMask;
+}
+constexpr uint32_t claim_next(uint64_t claim) { return static_cast<uint32_t>(claim) & kCountMask; }
+constexpr uint32_t make_done(uint32_t generation, uint32_t count) {
+  return generation << kCountBits | count;
+}
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -19,54 +38,104 @@ void pause_cpu() {
 #endif
 }
 
-void wait_while(const std::atomic<uint32_t>& word, uint32_t value) {
+// Until word is no longer `value`; may return early.
+void wait_change(const std::atomic<uint32_t>& word, uint32_t value) {
   for (int i = 0; i < kSpins; ++i) {
     if (word.load(std::memory_order_acquire) != value) return;
     pause_cpu();
   }
-  while (word.load(std::memory_order_acquire) == value) word.wait(value, std::memory_order_acquire);
+  word.wait(value, std::memory_order_acquire);
 }
 
 }  // namespace
 
-void Barrier::wait() {
-  if (n_threads_ == 1) return;
-  const uint32_t phase = phase_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_threads_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    phase_.store(phase + 1, std::memory_order_release);
-    phase_.notify_all();
-    return;
-  }
-  wait_while(phase_, phase);
-}
-
-ThreadPool::ThreadPool(unsigned n_threads)
-    : n_threads_(n_threads ? n_threads : 1), done_(n_threads_) {
-  for (unsigned i = 1; i < n_threads_; ++i) threads_.emplace_back([this, i] { work(i); });
+ThreadPool::ThreadPool(unsigned n_threads) : n_threads_(n_threads ? n_threads : 1) {
+  for (unsigned i = 1; i < n_threads_; ++i) threads_.emplace_back([this, i] { serve(i); });
 }
 
 ThreadPool::~ThreadPool() {
   stop_ = true;
-  generation_.fetch_add(1, std::memory_order_release);
+  generation_.fetch_add(1);
   generation_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
-void ThreadPool::run(const std::function<void(unsigned)>& job) {
-  job_ = &job;
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
-  job(0);
-  done_.wait();
+// Helpers leave by themselves once the last job's pieces are done.
+void ThreadPool::quiesce() const {
+  while (inside_.load() != 0) std::this_thread::yield();
 }
 
-void ThreadPool::work(unsigned index) {
-  for (uint32_t seen = 0;; ++seen) {
-    wait_while(generation_, seen);
+void ThreadPool::publish(std::span<const uint32_t> pieces, const Body& body) {
+  if (pieces.size() > capacity_) {
+    // Nobody enters while n_phases_ is 0 and nothing is claimed, so the array can be replaced.
+    n_phases_ = 0;
+    quiesce();
+    phases_ = std::make_unique<Phase[]>(pieces.size());
+    capacity_ = pieces.size();
+  }
+  const uint32_t generation = (generation_.load() + 1) & kGenerationMask;
+  body_ = &body;
+  for (size_t p = 0; p < pieces.size(); ++p) {
+    phases_[p].done.store(make_done(generation, 0), std::memory_order_relaxed);
+    phases_[p].claim.store(make_claim(generation, pieces[p]), std::memory_order_release);
+  }
+  n_phases_ = pieces.size();
+  generation_.store(generation);
+  generation_.notify_all();
+}
+
+void ThreadPool::run(std::span<const uint32_t> pieces, const Body& body) {
+  if (n_threads_ == 1) {
+    for (size_t phase = 0; phase < pieces.size(); ++phase) {
+      for (uint32_t piece = 0; piece < pieces[phase]; ++piece) body(0, phase, piece);
+    }
+    return;
+  }
+  publish(pieces, body);
+  walk(0, generation_.load());
+}
+
+// Takes pieces until there are none, then waits for those that others hold. False: the job is over.
+bool ThreadPool::finish_phase(unsigned thread, size_t phase, uint32_t generation) {
+  Phase& p = phases_[phase];
+  uint64_t claim = p.claim.load(std::memory_order_acquire);
+  for (;;) {
+    if (claim_generation(claim) != generation) return false;
+    if (claim_next(claim) == claim_total(claim)) break;
+    if (!p.claim.compare_exchange_weak(claim, claim + 1, std::memory_order_acq_rel,
+                                       std::memory_order_acquire)) {
+      continue;
+    }
+    // The job cannot end while this piece is not done: body_ is the job's own.
+    (*body_.load(std::memory_order_relaxed))(thread, phase, claim_next(claim));
+    const uint32_t done = p.done.fetch_add(1, std::memory_order_acq_rel) + 1;
+    if ((done & kCountMask) == claim_total(claim)) p.done.notify_all();
+    claim = p.claim.load(std::memory_order_acquire);
+  }
+  const uint32_t all = make_done(generation, claim_total(claim));
+  for (;;) {
+    const uint32_t done = p.done.load(std::memory_order_acquire);
+    if (done == all) return true;
+    if ((done ^ all) >> kCountBits) return false;
+    wait_change(p.done, done);
+  }
+}
+
+void ThreadPool::walk(unsigned thread, uint32_t generation) {
+  const size_t n = n_phases_.load();
+  for (size_t phase = 0; phase < n; ++phase) {
+    if (!finish_phase(thread, phase, generation)) return;
+  }
+}
+
+void ThreadPool::serve(unsigned thread) {
+  for (uint32_t seen = 0;;) {
+    wait_change(generation_, seen);
     if (stop_) return;
-    (*job_)(index);
-    done_.wait();
+    inside_.fetch_add(1);
+    seen = generation_.load();
+    walk(thread, seen);
+    inside_.fetch_sub(1);
   }
 }
 

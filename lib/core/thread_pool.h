@@ -1,31 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fixed team of threads that runs one job at a time, and the barrier that its members meet at.
-// Between jobs the threads sleep in the kernel; within a job they spin briefly before they do.
+// A fixed team of threads that works through phases of independent pieces, one phase after the
+// other. What a phase waits for is its pieces, never a thread: one that is not scheduled holds up
+// nobody unless it has a piece in hand. Between jobs the threads sleep in the kernel.
 #ifndef SLUICE_CORE_THREAD_POOL_H
 #define SLUICE_CORE_THREAD_POOL_H
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
 namespace sluice {
 
-class Barrier {
- public:
-  explicit Barrier(unsigned n_threads) : n_threads_(n_threads) {}
-  // Returns when all threads have called it; what they wrote before is seen by all after.
-  void wait();
-
- private:
-  const unsigned n_threads_;
-  alignas(64) std::atomic<uint32_t> arrived_{0};
-  alignas(64) std::atomic<uint32_t> phase_{0};
-};
-
 class ThreadPool {
  public:
+  using Body = std::function<void(unsigned thread, size_t phase, uint32_t piece)>;
+  static constexpr uint32_t kMostPieces = (1u << 20) - 1;  // in a phase
+
   // The caller of run() is thread 0; n_threads - 1 more are started.
   explicit ThreadPool(unsigned n_threads);
   ThreadPool(const ThreadPool&) = delete;
@@ -33,16 +28,33 @@ class ThreadPool {
   ~ThreadPool();
 
   unsigned size() const { return n_threads_; }
-  // Runs job(i) on every thread i and returns when all are done. One caller at a time.
-  void run(const std::function<void(unsigned)>& job);
+
+  // Calls body for pieces 0 .. pieces[phase] - 1 of every phase. All of a phase are done, and what
+  // they wrote is seen, before one of the next begins. One caller at a time.
+  void run(std::span<const uint32_t> pieces, const Body& body);
 
  private:
-  void work(unsigned index);
+  // One phase of the current job. `claim` holds generation, pieces in all and the next to be
+  // taken in one word, so that a thread that comes late from an earlier job can take nothing.
+  struct alignas(64) Phase {
+    std::atomic<uint64_t> claim{0};
+    std::atomic<uint32_t> done{0};  // low bits of the generation, and pieces done
+  };
+
+  void publish(std::span<const uint32_t> pieces, const Body& body);
+  void serve(unsigned thread);
+  void walk(unsigned thread, uint32_t generation);
+  bool finish_phase(unsigned thread, size_t phase, uint32_t generation);
+  void quiesce() const;
+
   const unsigned n_threads_;
-  const std::function<void(unsigned)>* job_ = nullptr;
-  bool stop_ = false;
+  std::unique_ptr<Phase[]> phases_;
+  size_t capacity_ = 0;
+  std::atomic<size_t> n_phases_{0};
+  std::atomic<const Body*> body_{nullptr};
+  std::atomic<bool> stop_{false};
   alignas(64) std::atomic<uint32_t> generation_{0};
-  Barrier done_;
+  alignas(64) std::atomic<uint32_t> inside_{0};  // helpers that may look at phases_
   std::vector<std::thread> threads_;
 };
 

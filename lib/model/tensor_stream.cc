@@ -72,10 +72,10 @@ Result<double> TensorStream::encode(const Format& format, uint64_t n, uint64_t p
       chunks_[n_chunks].n = std::min<uint64_t>(kChunkValues, n - first);
       first += chunks_[n_chunks].n;
     }
-    const std::function<void(unsigned)> job = [&](unsigned thread) {
-      if (thread < n_chunks) encode_chunk(format, measure, fill, chunks_[thread]);
-    };
-    pool_.run(job);
+    const auto n_pieces = static_cast<uint32_t>(n_chunks);
+    pool_.run({&n_pieces, 1}, [&](unsigned, size_t, uint32_t i) {
+      encode_chunk(format, measure, fill, chunks_[i]);
+    });
     for (size_t i = 0; i < n_chunks; ++i) {
       const Chunk& chunk = chunks_[i];
       if (chunk.bad < chunk.n) {

@@ -9,8 +9,8 @@ namespace sluice {
 
 inline constexpr uint32_t kA8Block = 32;  // values
 
-// Value i is scale * q[i]. With amax the largest magnitude: scale = amax / 127 and q = x * (127 / amax)
-// rounded to nearest even and held to +-127; both are zero where amax is below 2^-100.
+// Value i is scale * q[i]. With amax the largest magnitude: scale = amax / 127 and q = x * (127 /
+// amax) rounded to nearest even and held to +-127; both are zero where amax is below 2^-100.
 struct BlockA8 {
   float scale;
   int8_t q[kA8Block];

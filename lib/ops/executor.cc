@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replaying command lists: every thread walks the list, barriers separate the commands.
+// Replaying command lists: each command is a phase of pieces.
 #include "ops/executor.h"
 
 #include <fmt/format.h>
@@ -35,19 +35,17 @@ Result<const Kernels*> choose_kernels(std::string_view isa) {
 struct Executor::Impl {
   const Kernels& kernels;
   ThreadPool pool;
-  Barrier barrier;
   std::map<uint32_t, std::unique_ptr<LoadedList>> lists;
   uint32_t next_handle = 1;
   Step step;
   PageBuffer packed;
-  std::vector<PageBuffer> scratch;              // one per thread
-  std::vector<std::atomic<uint32_t>> counters;  // one per command of the longest list
+  std::vector<PageBuffer> scratch;  // one per thread
+  std::vector<uint32_t> pieces;     // of each piece of work in this step
 
-  Impl(const Kernels& k, unsigned n_threads)
-      : kernels(k), pool(n_threads), barrier(pool.size()), scratch(pool.size()) {}
+  Impl(const Kernels& k, unsigned n_threads) : kernels(k), pool(n_threads), scratch(pool.size()) {}
 
   Result<void> reserve(const LoadedList& list);
-  void walk(const LoadedList& list, unsigned thread);
+  RunContext context(const LoadedCommand& work, unsigned thread) const;
 };
 
 Result<void> Executor::Impl::reserve(const LoadedList& list) {
@@ -60,29 +58,18 @@ Result<void> Executor::Impl::reserve(const LoadedList& list) {
       SLUICE_TRY(s, PageBuffer::allocate(bytes));
     }
   }
-  if (counters.size() < list.loaded.size()) {
-    counters = std::vector<std::atomic<uint32_t>>(list.loaded.size());
-  }
   return {};
 }
 
-void Executor::Impl::walk(const LoadedList& list, unsigned thread) {
+RunContext Executor::Impl::context(const LoadedCommand& work, unsigned thread) const {
   RunContext c{};
   c.kernels = &kernels;
   c.step = &step;
+  c.matmul = work.matmul;
   c.packed = packed.data();
   c.scratch = reinterpret_cast<float*>(scratch[thread].data());
-  c.barrier = &barrier;
-  c.thread = thread;
   c.n_threads = pool.size();
-  for (size_t i = 0; i < list.loaded.size(); ++i) {
-    const LoadedCommand& command = list.loaded[i];
-    c.matmul = command.matmul;
-    c.pack = command.pack;
-    c.next = &counters[i];
-    command.op->run(command.operands, c);
-    barrier.wait();
-  }
+  return c;
 }
 
 Executor::Executor(const Kernels& kernels, unsigned n_threads)
@@ -104,8 +91,14 @@ Result<void> Executor::run(uint32_t handle, std::span<const uint32_t> step) {
   if (it == impl_->lists.end()) return fail(EINVAL, fmt::format("no list has handle {}", handle));
   const LoadedList& list = *it->second;
   SLUICE_CHECK(impl_->step.load(step, list.limits));
-  for (auto& counter : impl_->counters) counter.store(0, std::memory_order_relaxed);
-  impl_->pool.run([&](unsigned thread) { impl_->walk(list, thread); });
+  impl_->pieces.clear();
+  for (const LoadedCommand& w : list.work) {
+    impl_->pieces.push_back(w.code->pieces(w.operands, impl_->context(w, 0)));
+  }
+  impl_->pool.run(impl_->pieces, [&](unsigned thread, size_t i, uint32_t piece) {
+    const LoadedCommand& w = list.work[i];
+    w.code->run(w.operands, impl_->context(w, thread), Piece{piece, impl_->pieces[i]});
+  });
   return {};
 }
 

@@ -18,8 +18,8 @@
 
 namespace sluice {
 
-// The ISA by name; "" takes $SLUICE_ISA, and without that the best that the CPU has. EINVAL: no such
-// ISA; ENOTSUP: this CPU lacks it.
+// The ISA by name; "" takes $SLUICE_ISA, and without that the best that the CPU has. EINVAL: no
+// such ISA; ENOTSUP: this CPU lacks it.
 Result<const Kernels*> choose_kernels(std::string_view isa);
 
 class Executor {

@@ -3,14 +3,12 @@
 #ifndef SLUICE_OPS_OP_H
 #define SLUICE_OPS_OP_H
 
-#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <string>
 
 #include <sluice/result.hpp>
 
-#include "core/thread_pool.h"
 #include "ops/kernels/kernels.h"
 #include "ops/list.h"
 #include "ops/step.h"
@@ -41,13 +39,10 @@ struct Operands {
 struct RunContext {
   const Kernels* kernels;
   const Step* step;
-  const MatmulKernel* matmul;   // of this command, if it is a MATMUL
-  std::byte* packed;            // shared by all threads
-  bool pack;                    // the packed columns of this command's source are not there yet
-  float* scratch;               // this thread's own
-  std::atomic<uint32_t>* next;  // shared counter for handing out pieces of the command, from 0
-  Barrier* barrier;
-  unsigned thread, n_threads;
+  const MatmulKernel* matmul;  // of this command, if it is a MATMUL
+  std::byte* packed;           // shared by all threads
+  float* scratch;              // this thread's own
+  unsigned n_threads;
 
   // Rows of the tensor in this step.
   uint32_t n_rows(const Tensor& t) const {
@@ -60,11 +55,26 @@ struct RunContext {
         return t.rows();
     }
   }
-  // This thread's even share of n pieces: [begin, end).
-  uint32_t begin(uint32_t n) const { return static_cast<uint32_t>(uint64_t{n} * thread / n_threads); }
+};
+
+// A piece of a command: number `index` of `count`.
+struct Piece {
+  uint32_t index, count;
+  // Its even share of n things: [begin, end).
+  uint32_t begin(uint32_t n) const { return static_cast<uint32_t>(uint64_t{n} * index / count); }
   uint32_t end(uint32_t n) const {
-    return static_cast<uint32_t>(uint64_t{n} * (thread + 1) / n_threads);
+    return static_cast<uint32_t>(uint64_t{n} * (index + 1) / count);
   }
+};
+
+// Into how many pieces to cut n things, `least` of which are worth a thread's trouble: few enough
+// to be cheap, enough that a thread that is held up leaves work to the others.
+uint32_t count_pieces(uint64_t n, uint64_t least, unsigned n_threads);
+
+// The two halves of running a command: how many pieces a step makes of it, and doing one of them.
+struct OpCode {
+  uint32_t (*pieces)(const Operands& o, const RunContext& c);
+  void (*run)(const Operands& o, const RunContext& c, const Piece& piece);
 };
 
 inline constexpr uint32_t kMaxHeadDim = 1024;
@@ -74,10 +84,9 @@ struct Op {
   uint8_t n_src;
   // Types, shapes and row counts of the operands; the message completes "command 3 (rope): ".
   Result<void> (*check)(const Operands& o);
-  // One thread's share. All threads call it; commands are separated by barriers.
-  void (*run)(const Operands& o, const RunContext& c);
-  uint16_t flags = 0;       // SLUICE_SDI_FLAG_* that it knows
-  bool in_place = false;    // dst may be the very tensor that a source is
+  OpCode code;
+  uint16_t flags = 0;     // SLUICE_SDI_FLAG_* that it knows
+  bool in_place = false;  // dst may be the very tensor that a source is
 };
 
 // Null: no such operation.
@@ -98,16 +107,10 @@ Result<void> check_kv_write(const Operands& o);
 Result<void> check_attention(const Operands& o);
 Result<void> check_swiglu(const Operands& o);
 
-void run_embed(const Operands& o, const RunContext& c);
-void run_select(const Operands& o, const RunContext& c);
-void run_rms_norm(const Operands& o, const RunContext& c);
-void run_quantize(const Operands& o, const RunContext& c);
-void run_matmul(const Operands& o, const RunContext& c);
-void run_rope_table(const Operands& o, const RunContext& c);
-void run_rope(const Operands& o, const RunContext& c);
-void run_kv_write(const Operands& o, const RunContext& c);
-void run_attention(const Operands& o, const RunContext& c);
-void run_swiglu(const Operands& o, const RunContext& c);
+extern const OpCode kEmbedCode, kSelectCode, kRmsNormCode, kQuantizeCode, kMatmulCode,
+    kRopeTableCode, kRopeCode, kKvWriteCode, kAttentionCode, kSwigluCode;
+// Packs a matmul's columns, before it.
+extern const OpCode kPackCode;
 
 }  // namespace sluice
 

@@ -20,41 +20,34 @@ Result<void> check_cache(const Tensor& t, uint16_t rank) {
                 "an aligned cache");
 }
 
-// Walks the tasks of a step in a fixed order; every thread walks all of them and runs those whose
-// number it draws from the shared counter.
+// How a step is cut into tasks.
 struct TaskShape {
   uint32_t n_kv_heads;
   uint32_t group;           // query heads to a KV head
   uint32_t heads_per_task;  // of those
   uint32_t tokens_per_task;
-};
-
-struct Task {
-  uint32_t token, n_tokens, kv_head, head, n_heads;
-};
-
-template <typename Run>
-void for_each_task(const RunContext& c, const TaskShape& shape, Run run) {
-  uint32_t number = 0;
-  uint32_t mine = c.next->fetch_add(1, std::memory_order_relaxed);
-  const uint32_t* sequence = c.step->sequence();
-  const uint32_t n_tokens = c.step->n_tokens();
-  for (uint32_t token = 0; token < n_tokens;) {
-    uint32_t n = 1;
-    while (n < shape.tokens_per_task && token + n < n_tokens &&
-           sequence[token + n] == sequence[token]) {
-      ++n;
-    }
-    for (uint32_t kv = 0; kv < shape.n_kv_heads; ++kv) {
-      for (uint32_t h = 0; h < shape.group; h += shape.heads_per_task, ++number) {
-        if (number != mine) continue;
-        run(Task{token, n, kv, kv * shape.group + h,
-                 std::min(shape.heads_per_task, shape.group - h)});
-        mine = c.next->fetch_add(1, std::memory_order_relaxed);
-      }
-    }
-    token += n;
+  uint32_t tasks_per_tokens() const {
+    return n_kv_heads * ((group + heads_per_task - 1) / heads_per_task);
   }
+};
+
+TaskShape task_shape(const Operands& o) {
+  TaskShape shape;
+  shape.n_kv_heads = o.src[2]->desc.shape[1];
+  shape.group = o.dst->desc.shape[1] / shape.n_kv_heads;
+  shape.heads_per_task = std::min(shape.group, kAttentionRows);
+  shape.tokens_per_task = kAttentionRows / shape.heads_per_task;
+  return shape;
+}
+
+// Consecutive tokens of one sequence, as many as a task takes: the length of the run from `token`.
+uint32_t run_length(const Step& step, uint32_t token, uint32_t most) {
+  uint32_t n = 1;
+  while (n < most && token + n < step.n_tokens() &&
+         step.sequence()[token + n] == step.sequence()[token]) {
+    ++n;
+  }
+  return n;
 }
 
 const float* head_row(const Tensor& t, uint32_t token, uint32_t head) {
@@ -71,9 +64,13 @@ Result<void> check_kv_write(const Operands& o) {
                 "a source [D, tokens]");
 }
 
-void run_kv_write(const Operands& o, const RunContext& c) {
+static uint32_t kv_write_pieces(const Operands& o, const RunContext& c) {
+  return count_pieces(c.n_rows(*o.src[0]), 8, c.n_threads);
+}
+
+static void run_kv_write(const Operands& o, const RunContext& c, const Piece& piece) {
   const uint32_t n = c.n_rows(*o.src[0]);
-  for (uint32_t i = c.begin(n); i < c.end(n); ++i) {
+  for (uint32_t i = piece.begin(n); i < piece.end(n); ++i) {
     const int32_t slot = c.step->slot()[i];
     if (slot == SLUICE_SDI_NO_SLOT) continue;
     const auto* x = reinterpret_cast<const float*>(o.src[0]->data + i * o.src[0]->row_stride());
@@ -101,36 +98,52 @@ Result<void> check_attention(const Operands& o) {
   return expect(dst.shape[1] % k.shape[1] == 0, "query heads a multiple of KV heads");
 }
 
-void run_attention(const Operands& o, const RunContext& c) {
-  const Tensor &dst = *o.dst, &k = *o.src[2], &v = *o.src[3];
-  TaskShape shape;
-  shape.n_kv_heads = k.desc.shape[1];
-  shape.group = dst.desc.shape[1] / shape.n_kv_heads;
-  shape.heads_per_task = std::min(shape.group, kAttentionRows);
-  shape.tokens_per_task = kAttentionRows / shape.heads_per_task;
+static uint32_t attention_pieces(const Operands& o, const RunContext& c) {
+  const TaskShape shape = task_shape(o);
+  uint32_t n = 0;
+  for (uint32_t token = 0; token < c.step->n_tokens();) {
+    token += run_length(*c.step, token, shape.tokens_per_task);
+    n += shape.tasks_per_tokens();
+  }
+  return n;
+}
 
+static void run_attention(const Operands& o, const RunContext& c, const Piece& piece) {
+  const TaskShape shape = task_shape(o);
+  uint32_t token = 0;
+  for (uint32_t n = piece.index / shape.tasks_per_tokens(); n > 0; --n) {
+    token += run_length(*c.step, token, shape.tokens_per_task);
+  }
+  const uint32_t n_tokens = run_length(*c.step, token, shape.tokens_per_task);
+  const uint32_t task_index = piece.index % shape.tasks_per_tokens();
+  const uint32_t kv_head = task_index % shape.n_kv_heads;
+  const uint32_t first_head = task_index / shape.n_kv_heads * shape.heads_per_task;
+  const uint32_t n_heads = std::min(shape.heads_per_task, shape.group - first_head);
+
+  const Tensor &k = *o.src[2], &v = *o.src[3];
+  AttentionRow rows[kAttentionRows];
   AttentionTask task{};
+  task.rows = rows;
+  for (uint32_t i = token; i < token + n_tokens; ++i) {
+    for (uint32_t h = 0; h < n_heads; ++h) {
+      const uint32_t head = kv_head * shape.group + first_head + h;
+      rows[task.n_rows++] = {head_row(*o.src[0], i, head), head_row(*o.src[1], i, head),
+                             const_cast<float*>(head_row(*o.dst, i, head)), c.step->context()[i],
+                             c.step->skip()[i]};
+    }
+  }
+  task.k = reinterpret_cast<const uint16_t*>(k.data + kv_head * k.desc.stride[0]);
+  task.v = reinterpret_cast<const uint16_t*>(v.data + kv_head * v.desc.stride[0]);
   task.k_stride = k.row_stride() / sizeof(uint16_t);
   task.v_stride = v.row_stride() / sizeof(uint16_t);
-  task.head_dim = dst.desc.shape[0];
+  task.block_table = c.step->block_table(c.step->sequence()[token]);
+  task.head_dim = o.dst->desc.shape[0];
   task.scale = o.imm_f32(0);
   task.scratch = c.scratch;
-  for_each_task(c, shape, [&](const Task& t) {
-    AttentionRow rows[kAttentionRows];
-    task.rows = rows;
-    task.n_rows = 0;
-    for (uint32_t i = t.token; i < t.token + t.n_tokens; ++i) {
-      for (uint32_t h = t.head; h < t.head + t.n_heads; ++h) {
-        rows[task.n_rows++] = {head_row(*o.src[0], i, h), head_row(*o.src[1], i, h),
-                               const_cast<float*>(head_row(dst, i, h)), c.step->context()[i],
-                               c.step->skip()[i]};
-      }
-    }
-    task.k = reinterpret_cast<const uint16_t*>(k.data + t.kv_head * k.desc.stride[0]);
-    task.v = reinterpret_cast<const uint16_t*>(v.data + t.kv_head * v.desc.stride[0]);
-    task.block_table = c.step->block_table(c.step->sequence()[t.token]);
-    c.kernels->attention(task);
-  });
+  c.kernels->attention(task);
 }
+
+const OpCode kKvWriteCode = {kv_write_pieces, run_kv_write};
+const OpCode kAttentionCode = {attention_pieces, run_attention};
 
 }  // namespace sluice

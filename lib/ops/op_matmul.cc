@@ -2,6 +2,7 @@
 // matmul: rows of weights are handed out in pieces, so that a thread that is held up does less.
 #include <algorithm>
 
+#include "core/thread_pool.h"
 #include "ops/op.h"
 #include "quant/format.h"
 
@@ -9,13 +10,56 @@ namespace sluice {
 namespace {
 
 constexpr uint32_t kRowGranule = 16;          // kernels like whole sixteens
-constexpr uint64_t kPieceBytes = 256 * 1024;  // stays in a core's own cache while columns go by
+constexpr uint64_t kBytesWorth = 32 * 1024;   // weights that are worth a thread's trouble
+constexpr uint64_t kPieceBytes = 256 * 1024;  // stay in a core's own cache while columns go by
 
-uint32_t rows_per_piece(const Tensor& w, unsigned n_threads) {
-  const uint64_t by_threads = w.desc.shape[1] / (uint64_t{n_threads} * 4);
-  const uint64_t by_cache = kPieceBytes / w.row_stride();
-  const uint64_t rows = std::min(by_threads, by_cache) / kRowGranule * kRowGranule;
-  return static_cast<uint32_t>(std::max<uint64_t>(rows, kRowGranule));
+// Granules of rows in a piece.
+uint32_t granules_per_piece(const Tensor& w, unsigned n_threads) {
+  const uint64_t granules = (uint64_t{w.desc.shape[1]} + kRowGranule - 1) / kRowGranule;
+  const uint64_t bytes = granules * kRowGranule * w.row_stride();
+  const uint64_t pieces =
+      std::max<uint64_t>({1, count_pieces(bytes, kBytesWorth, n_threads), bytes / kPieceBytes,
+                          granules / ThreadPool::kMostPieces + 1});
+  return static_cast<uint32_t>(std::max<uint64_t>(1, (granules + pieces - 1) / pieces));
+}
+
+MatmulArgs make_args(const Operands& o, const RunContext& c) {
+  const Tensor &y = *o.dst, &w = *o.src[0], &x = *o.src[1];
+  MatmulArgs args{};
+  args.w = w.data;
+  args.w_stride = w.row_stride();
+  args.x = x.data;
+  args.x_stride = x.row_stride();
+  args.y = y.data;
+  args.y_stride = y.row_stride();
+  args.k = w.desc.shape[0];
+  args.n = c.n_rows(x);
+  args.add = (o.command->flags & SLUICE_SDI_FLAG_ADD) != 0;
+  args.packed = c.packed;
+  return args;
+}
+
+uint32_t pack_pieces(const Operands& o, const RunContext& c) {
+  const uint32_t n = c.n_rows(*o.src[1]);
+  const uint32_t columns = c.matmul->pack_columns;
+  return n < c.matmul->pack_from ? 0 : (n + columns - 1) / columns;
+}
+
+void run_pack(const Operands& o, const RunContext& c, const Piece& piece) {
+  c.matmul->pack(make_args(o, c), piece.index);
+}
+
+uint32_t matmul_pieces(const Operands& o, const RunContext& c) {
+  if (c.n_rows(*o.src[1]) == 0) return 0;
+  const uint32_t rows = granules_per_piece(*o.src[0], c.n_threads) * kRowGranule;
+  return (o.src[0]->desc.shape[1] + rows - 1) / rows;
+}
+
+void run_matmul(const Operands& o, const RunContext& c, const Piece& piece) {
+  const uint32_t rows = granules_per_piece(*o.src[0], c.n_threads) * kRowGranule;
+  const uint64_t first = uint64_t{piece.index} * rows;
+  const uint64_t end = std::min<uint64_t>(first + rows, o.src[0]->desc.shape[1]);
+  c.matmul->compute(make_args(o, c), static_cast<uint32_t>(first), static_cast<uint32_t>(end));
 }
 
 }  // namespace
@@ -36,35 +80,7 @@ Result<void> check_matmul(const Operands& o) {
       "a destination [M, N]");
 }
 
-void run_matmul(const Operands& o, const RunContext& c) {
-  const Tensor &y = *o.dst, &w = *o.src[0], &x = *o.src[1];
-  MatmulArgs args{};
-  args.w = w.data;
-  args.w_stride = w.row_stride();
-  args.x = x.data;
-  args.x_stride = x.row_stride();
-  args.y = y.data;
-  args.y_stride = y.row_stride();
-  args.k = w.desc.shape[0];
-  args.n = c.n_rows(x);
-  args.add = (o.command->flags & SLUICE_SDI_FLAG_ADD) != 0;
-  args.packed = c.packed;
-  if (args.n == 0) return;
-
-  const MatmulKernel& kernel = *c.matmul;
-  if (kernel.pack_columns && args.n >= kernel.pack_from && c.pack) {
-    const uint32_t n_groups = (args.n + kernel.pack_columns - 1) / kernel.pack_columns;
-    for (uint32_t g = c.begin(n_groups); g < c.end(n_groups); ++g) kernel.pack(args, g);
-    c.barrier->wait();
-  }
-  const uint32_t m = w.desc.shape[1];
-  const uint32_t piece = rows_per_piece(w, c.n_threads);
-  for (;;) {
-    const uint64_t row = uint64_t{c.next->fetch_add(1, std::memory_order_relaxed)} * piece;
-    if (row >= m) return;
-    kernel.compute(args, static_cast<uint32_t>(row),
-                   static_cast<uint32_t>(std::min<uint64_t>(row + piece, m)));
-  }
-}
+const OpCode kPackCode = {pack_pieces, run_pack};
+const OpCode kMatmulCode = {matmul_pieces, run_matmul};
 
 }  // namespace sluice

@@ -72,12 +72,16 @@ Result<void> check_rope_table(const Operands& o) {
                 "imm0 to name a position array");
 }
 
-void run_rope_table(const Operands& o, const RunContext& c) {
+static uint32_t rope_table_pieces(const Operands& o, const RunContext& c) {
+  return count_pieces(c.n_rows(*o.dst), 8, c.n_threads);
+}
+
+static void run_rope_table(const Operands& o, const RunContext& c, const Piece& piece) {
   const uint32_t n = c.n_rows(*o.dst);
   const uint32_t* position =
       o.imm(0) == SLUICE_SDI_CONTEXT ? c.step->context() : c.step->position();
   const auto* increment = reinterpret_cast<const uint64_t*>(o.src[0]->data);
-  for (uint32_t i = c.begin(n); i < c.end(n); ++i) {
+  for (uint32_t i = piece.begin(n); i < piece.end(n); ++i) {
     auto* row = reinterpret_cast<float*>(o.dst->data + i * o.dst->row_stride());
     for (uint32_t p = 0; p < o.src[0]->desc.shape[0]; ++p) {
       const CosSin r = rotation(position[i] * increment[p]);
@@ -102,12 +106,16 @@ Result<void> check_rope(const Operands& o) {
                 "imm0 to name a pairing");
 }
 
-void run_rope(const Operands& o, const RunContext& c) {
+static uint32_t rope_pieces(const Operands& o, const RunContext& c) {
+  return count_pieces(uint64_t{c.n_rows(*o.dst)} * o.dst->desc.shape[1], 32, c.n_threads);
+}
+
+static void run_rope(const Operands& o, const RunContext& c, const Piece& piece) {
   const Tensor &dst = *o.dst, &src = *o.src[0], &table = *o.src[1];
   const uint32_t n_heads = dst.desc.shape[1];
   const uint32_t total = c.n_rows(dst) * n_heads;
   const bool halves = o.imm(0) == SLUICE_SDI_ROPE_HALVES;
-  for (uint32_t i = c.begin(total); i < c.end(total); ++i) {
+  for (uint32_t i = piece.begin(total); i < piece.end(total); ++i) {
     const uint32_t token = i / n_heads, head = i % n_heads;
     const auto* x = src.data + token * src.row_stride() + head * src.desc.stride[0];
     auto* y = dst.data + token * dst.row_stride() + head * dst.desc.stride[0];
@@ -116,5 +124,8 @@ void run_rope(const Operands& o, const RunContext& c) {
                 reinterpret_cast<float*>(y), table.desc.shape[0], dst.desc.shape[0], halves);
   }
 }
+
+const OpCode kRopeTableCode = {rope_table_pieces, run_rope_table};
+const OpCode kRopeCode = {rope_pieces, run_rope};
 
 }  // namespace sluice

@@ -13,18 +13,37 @@ float* row_f32(const Tensor& t, uint32_t row) {
   return reinterpret_cast<float*>(t.data + row * t.row_stride());
 }
 
-// Splits rows of `width` elements into pieces of whole blocks, so that a single row keeps all
-// threads busy, and calls piece(row, first element, elements) for this thread's share.
-constexpr uint32_t kPiece = 256;
-static_assert(kPiece % kA8Block == 0);
+constexpr uint32_t kRowsWorth = 4;  // rows of a whole vector that are worth a thread's trouble
+constexpr uint32_t kElementsWorth = 2048;  // elements that are
 
-template <typename Piece>
-void for_each_piece(const RunContext& c, uint32_t n_rows, uint32_t width, Piece piece) {
-  const uint32_t per_row = (width + kPiece - 1) / kPiece;
-  const uint32_t total = n_rows * per_row;
-  for (uint32_t i = c.begin(total); i < c.end(total); ++i) {
-    const uint32_t first = i % per_row * kPiece;
-    piece(i / per_row, first, std::min(kPiece, width - first));
+// Rows of the destination, whole.
+uint32_t row_pieces(const Operands& o, const RunContext& c) {
+  return count_pieces(c.n_rows(*o.dst), kRowsWorth, c.n_threads);
+}
+
+// Rows of the destination cut into units, so that a single row keeps all threads busy.
+constexpr uint32_t kUnit = 256;
+static_assert(kUnit % kA8Block == 0);
+
+uint32_t units_per_row(const Tensor& t) { return (t.desc.shape[0] + kUnit - 1) / kUnit; }
+
+uint32_t unit_pieces(const Operands& o, const RunContext& c) {
+  return count_pieces(uint64_t{c.n_rows(*o.dst)} * units_per_row(*o.dst), kElementsWorth / kUnit,
+                      c.n_threads);
+}
+
+// Calls run(row, first element, elements) for the units of a piece, those of one row together.
+template <typename Run>
+void for_each_unit(const Operands& o, const RunContext& c, const Piece& piece, Run run) {
+  const uint32_t per_row = units_per_row(*o.dst);
+  const uint32_t total = c.n_rows(*o.dst) * per_row;
+  const uint32_t end = piece.end(total);
+  for (uint32_t i = piece.begin(total); i < end;) {
+    const uint32_t row = i / per_row, unit = i % per_row;
+    const uint32_t n_units = std::min(per_row - unit, end - i);
+    const uint32_t first = unit * kUnit;
+    run(row, first, std::min(n_units * kUnit, o.dst->desc.shape[0] - first));
+    i += n_units;
   }
 }
 
@@ -41,11 +60,11 @@ Result<void> check_embed(const Operands& o) {
   return expect(format && format->decode, "a table of a weight format");
 }
 
-void run_embed(const Operands& o, const RunContext& c) {
+static void run_embed(const Operands& o, const RunContext& c, const Piece& piece) {
   const Tensor& table = *o.src[0];
   const Format* format = find_format(table.desc.type);
   const uint32_t n = c.n_rows(*o.dst);
-  for (uint32_t i = c.begin(n); i < c.end(n); ++i) {
+  for (uint32_t i = piece.begin(n); i < piece.end(n); ++i) {
     format->decode(table.data + c.step->token()[i] * table.row_stride(), row_f32(*o.dst, i),
                    o.dst->desc.shape[0]);
   }
@@ -60,9 +79,9 @@ Result<void> check_select(const Operands& o) {
                 "a source [D, tokens]");
 }
 
-void run_select(const Operands& o, const RunContext& c) {
+static void run_select(const Operands& o, const RunContext& c, const Piece& piece) {
   const uint32_t n = c.n_rows(*o.dst);
-  for (uint32_t i = c.begin(n); i < c.end(n); ++i) {
+  for (uint32_t i = piece.begin(n); i < piece.end(n); ++i) {
     std::memcpy(row_f32(*o.dst, i), row_f32(*o.src[0], c.step->output()[i]),
                 o.dst->desc.shape[0] * sizeof(float));
   }
@@ -79,10 +98,10 @@ Result<void> check_rms_norm(const Operands& o) {
       "a weight [D]");
 }
 
-void run_rms_norm(const Operands& o, const RunContext& c) {
+static void run_rms_norm(const Operands& o, const RunContext& c, const Piece& piece) {
   const uint32_t n = c.n_rows(*o.dst);
   const auto* weight = reinterpret_cast<const float*>(o.src[1]->data);
-  for (uint32_t i = c.begin(n); i < c.end(n); ++i) {
+  for (uint32_t i = piece.begin(n); i < piece.end(n); ++i) {
     c.kernels->rms_norm(row_f32(*o.src[0], i), weight, row_f32(*o.dst, i), o.dst->desc.shape[0],
                         o.imm_f32(0));
   }
@@ -97,12 +116,11 @@ Result<void> check_quantize(const Operands& o) {
                 "dst and source [D, N] of one shape");
 }
 
-void run_quantize(const Operands& o, const RunContext& c) {
-  for_each_piece(c, c.n_rows(*o.dst), o.dst->desc.shape[0],
-                 [&](uint32_t row, uint32_t first, uint32_t n) {
-                   auto* y = reinterpret_cast<BlockA8*>(o.dst->data + row * o.dst->row_stride());
-                   c.kernels->quantize(row_f32(*o.src[0], row) + first, y + first / kA8Block, n);
-                 });
+static void run_quantize(const Operands& o, const RunContext& c, const Piece& piece) {
+  for_each_unit(o, c, piece, [&](uint32_t row, uint32_t first, uint32_t n) {
+    auto* y = reinterpret_cast<BlockA8*>(o.dst->data + row * o.dst->row_stride());
+    c.kernels->quantize(row_f32(*o.src[0], row) + first, y + first / kA8Block, n);
+  });
 }
 
 Result<void> check_swiglu(const Operands& o) {
@@ -117,12 +135,17 @@ Result<void> check_swiglu(const Operands& o) {
   return {};
 }
 
-void run_swiglu(const Operands& o, const RunContext& c) {
-  for_each_piece(
-      c, c.n_rows(*o.dst), o.dst->desc.shape[0], [&](uint32_t row, uint32_t first, uint32_t n) {
-        c.kernels->swiglu(row_f32(*o.src[0], row) + first, row_f32(*o.src[1], row) + first,
-                          row_f32(*o.dst, row) + first, n);
-      });
+static void run_swiglu(const Operands& o, const RunContext& c, const Piece& piece) {
+  for_each_unit(o, c, piece, [&](uint32_t row, uint32_t first, uint32_t n) {
+    c.kernels->swiglu(row_f32(*o.src[0], row) + first, row_f32(*o.src[1], row) + first,
+                      row_f32(*o.dst, row) + first, n);
+  });
 }
+
+const OpCode kEmbedCode = {row_pieces, run_embed};
+const OpCode kSelectCode = {row_pieces, run_select};
+const OpCode kRmsNormCode = {row_pieces, run_rms_norm};
+const OpCode kQuantizeCode = {unit_pieces, run_quantize};
+const OpCode kSwigluCode = {unit_pieces, run_swiglu};
 
 }  // namespace sluice

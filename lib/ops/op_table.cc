@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of operations, in the order of their numbers, and the rules that they share.
+#include <algorithm>
 #include <cerrno>
 
 #include "ops/op.h"
@@ -7,23 +8,29 @@
 namespace sluice {
 namespace {
 
-constexpr Op kOps[SLUICE_SDI_N_OPS] = {
+const Op kOps[SLUICE_SDI_N_OPS] = {
     {},  // 0 is no operation
-    {"embed", 1, check_embed, run_embed},
-    {"rms_norm", 2, check_rms_norm, run_rms_norm, 0, true},
-    {"quantize", 1, check_quantize, run_quantize},
-    {"matmul", 2, check_matmul, run_matmul, SLUICE_SDI_FLAG_ADD},
-    {"rope_table", 1, check_rope_table, run_rope_table},
-    {"rope", 2, check_rope, run_rope, 0, true},
-    {"kv_write", 1, check_kv_write, run_kv_write},
-    {"attention", 4, check_attention, run_attention},
-    {"swiglu", 2, check_swiglu, run_swiglu, 0, true},
-    {"select", 1, check_select, run_select},
+    {"embed", 1, check_embed, kEmbedCode},
+    {"rms_norm", 2, check_rms_norm, kRmsNormCode, 0, true},
+    {"quantize", 1, check_quantize, kQuantizeCode},
+    {"matmul", 2, check_matmul, kMatmulCode, SLUICE_SDI_FLAG_ADD},
+    {"rope_table", 1, check_rope_table, kRopeTableCode},
+    {"rope", 2, check_rope, kRopeCode, 0, true},
+    {"kv_write", 1, check_kv_write, kKvWriteCode},
+    {"attention", 4, check_attention, kAttentionCode},
+    {"swiglu", 2, check_swiglu, kSwigluCode, 0, true},
+    {"select", 1, check_select, kSelectCode},
 };
 
 }  // namespace
 
 const Op* find_op(uint16_t op) { return op == 0 || op >= SLUICE_SDI_N_OPS ? nullptr : &kOps[op]; }
+
+uint32_t count_pieces(uint64_t n, uint64_t least, unsigned n_threads) {
+  constexpr unsigned kPiecesPerThread = 4;
+  const uint64_t worth = (n + least - 1) / least;
+  return static_cast<uint32_t>(std::min<uint64_t>(worth, uint64_t{n_threads} * kPiecesPerThread));
+}
 
 Result<void> expect(bool holds, const char* what) {
   if (holds) return {};

@@ -71,16 +71,17 @@ bool same_place(const Tensor& a, const Tensor& b) {
 
 Result<LoadedCommand> check_command(const LoadedList& list, const Command& c) {
   LoadedCommand out;
-  out.op = find_op(c.op);
-  SLUICE_CHECK(expect(out.op != nullptr, "a known operation"));
-  SLUICE_CHECK(expect((c.flags & ~out.op->flags) == 0, "no unknown flag"));
+  const Op* op = find_op(c.op);
+  SLUICE_CHECK(expect(op != nullptr, "a known operation"));
+  out.code = &op->code;
+  SLUICE_CHECK(expect((c.flags & ~op->flags) == 0, "no unknown flag"));
   SLUICE_CHECK(expect(c.reserved == 0, "the reserved word to be 0"));
   SLUICE_CHECK(expect(c.dst < list.tensors.size(), "a destination in the tensor table"));
   out.operands.command = &c;
   out.operands.dst = &list.tensors[c.dst];
   SLUICE_CHECK(expect(out.operands.dst->writable, "a destination in a writable segment"));
   for (int i = 0; i < 5; ++i) {
-    if (i >= out.op->n_src) {
+    if (i >= op->n_src) {
       SLUICE_CHECK(expect(c.src[i] == SLUICE_SDI_NONE, "no further source"));
       continue;
     }
@@ -88,10 +89,10 @@ Result<LoadedCommand> check_command(const LoadedList& list, const Command& c) {
     const Tensor& src = list.tensors[c.src[i]];
     out.operands.src[i] = &src;
     const Tensor& dst = *out.operands.dst;
-    SLUICE_CHECK(expect(!overlap(dst, src) || (out.op->in_place && same_place(dst, src)),
+    SLUICE_CHECK(expect(!overlap(dst, src) || (op->in_place && same_place(dst, src)),
                         "a destination that overlaps no source"));
   }
-  SLUICE_CHECK(out.op->check(out.operands));
+  SLUICE_CHECK(op->check(out.operands));
   return out;
 }
 
@@ -119,33 +120,43 @@ void narrow_limits(StepLimits& limits, const LoadedCommand& c) {
   }
 }
 
-// Chooses each matmul's kernel, and finds those whose packed columns an earlier one has left.
-Result<void> plan_matmuls(LoadedList& list, const Kernels& kernels) {
-  const Tensor* packed = nullptr;
-  const MatmulKernel* packed_by = nullptr;
-  for (LoadedCommand& c : list.loaded) {
-    if (c.operands.command->op == SLUICE_SDI_OP_MATMUL) {
-      const Tensor& x = *c.operands.src[1];
-      c.matmul = find_matmul(kernels, c.operands.src[0]->desc.type);
-      SLUICE_CHECK(expect(c.matmul != nullptr, "weights that there is a kernel for"));
-      if (c.matmul->pack_columns) {
-        c.pack = packed != &x || packed_by != c.matmul;
-        packed = &x;
-        packed_by = c.matmul;
-        const size_t groups =
-            (size_t{x.rows()} + c.matmul->pack_columns - 1) / c.matmul->pack_columns;
-        list.packed_bytes =
-            std::max(list.packed_bytes, groups * c.matmul->packed_group_bytes(x.desc.shape[0]));
-      }
+// Chooses each matmul's kernel and puts packing before it, unless an earlier one has left its
+// columns.
+class MatmulPlanner {
+ public:
+  MatmulPlanner(LoadedList& list, const Kernels& kernels) : list_(list), kernels_(kernels) {}
+
+  Result<void> add(LoadedCommand command) {
+    const Operands& o = command.operands;
+    if (o.command->op == SLUICE_SDI_OP_MATMUL) {
+      command.matmul = find_matmul(kernels_, o.src[0]->desc.type);
+      SLUICE_CHECK(expect(command.matmul != nullptr, "weights that there is a kernel for"));
+      if (command.matmul->pack_columns) pack(command);
     }
-    if (packed && overlap(*packed, *c.operands.dst)) packed = nullptr;
-    if (c.operands.command->op == SLUICE_SDI_OP_ATTENTION) {
-      list.scratch_floats =
-          std::max(list.scratch_floats, attention_scratch(c.operands.dst->desc.shape[0]));
-    }
+    if (packed_ && overlap(*packed_, *o.dst)) packed_ = nullptr;
+    list_.work.push_back(command);
+    return {};
   }
-  return {};
-}
+
+ private:
+  void pack(LoadedCommand command) {
+    const Tensor& x = *command.operands.src[1];
+    if (packed_ == &x && packed_by_ == command.matmul) return;
+    packed_ = &x;
+    packed_by_ = command.matmul;
+    const size_t columns = command.matmul->pack_columns;
+    const size_t groups = (size_t{x.rows()} + columns - 1) / columns;
+    list_.packed_bytes =
+        std::max(list_.packed_bytes, groups * command.matmul->packed_group_bytes(x.desc.shape[0]));
+    command.code = &kPackCode;
+    list_.work.push_back(command);
+  }
+
+  LoadedList& list_;
+  const Kernels& kernels_;
+  const Tensor* packed_ = nullptr;
+  const MatmulKernel* packed_by_ = nullptr;
+};
 
 }  // namespace
 
@@ -161,18 +172,24 @@ Result<std::unique_ptr<LoadedList>> validate(const CommandList& list, const Segm
   }
   out->commands = list.commands;
   out->limits = {kUnlimited, kUnlimited, kUnlimited, kUnlimited};
+  MatmulPlanner planner(*out, kernels);
   for (size_t i = 0; i < out->commands.size(); ++i) {
-    auto command = check_command(*out, out->commands[i]);
-    if (!command) {
-      const Op* op = find_op(out->commands[i].op);
-      return fail(command.error().code,
+    const Command& c = out->commands[i];
+    auto command = check_command(*out, c);
+    const Result<void> planned =
+        command ? planner.add(*command) : Result<void>(tl::unexpected(command.error()));
+    if (!planned) {
+      const Op* op = find_op(c.op);
+      return fail(planned.error().code,
                   fmt::format("command {} ({}): {}", i, op ? op->name : "unknown",
-                              command.error().message));
+                              planned.error().message));
     }
     narrow_limits(out->limits, *command);
-    out->loaded.push_back(*command);
+    if (c.op == SLUICE_SDI_OP_ATTENTION) {
+      const size_t need = attention_scratch(out->tensors[c.dst].desc.shape[0]);
+      out->scratch_floats = std::max(out->scratch_floats, need);
+    }
   }
-  SLUICE_CHECK(plan_matmuls(*out, kernels));
   return out;
 }
 

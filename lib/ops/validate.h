@@ -15,19 +15,19 @@ namespace sluice {
 
 struct LoadedCommand {
   Operands operands;
-  const Op* op = nullptr;
+  const OpCode* code = nullptr;
   const MatmulKernel* matmul = nullptr;
-  bool pack = false;  // this matmul packs its columns; else an earlier one has
 };
 
-// A private copy of a list, every descriptor and command checked. Not movable: operands point into it.
+// A private copy of a list, every descriptor and command checked. Not movable: operands point into
+// it.
 struct LoadedList {
   std::vector<Tensor> tensors;
   std::vector<Command> commands;
-  std::vector<LoadedCommand> loaded;
+  std::vector<LoadedCommand> work;  // the commands, and the packing that some matmuls want before
   StepLimits limits;
-  size_t packed_bytes = 0;     // the largest need of any matmul
-  size_t scratch_floats = 0;   // per thread
+  size_t packed_bytes = 0;    // the largest need of any matmul
+  size_t scratch_floats = 0;  // per thread
 
   LoadedList() = default;
   LoadedList(const LoadedList&) = delete;

@@ -36,7 +36,8 @@ Result<std::string> read_text(const std::string& path) {
 }
 
 bool write_out(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+         std::fflush(stdout) == 0;
 }
 
 std::string human_bytes(uint64_t n) {
@@ -64,18 +65,20 @@ ProgressBar::~ProgressBar() {
 void ProgressBar::update(uint64_t done, uint64_t total, std::string_view extra) {
   const auto now = Clock::now();
   const double elapsed = std::chrono::duration<double>(now - start_).count();
-  if (!terminal_ || elapsed < 1 || now - last_ < std::chrono::milliseconds(100) || done == 0) return;
+  if (!terminal_ || elapsed < 1 || now - last_ < std::chrono::milliseconds(100) || done == 0)
+    return;
   last_ = now;
   drawn_ = true;
-  const double share = total ? std::min(1.0, static_cast<double>(done) / static_cast<double>(total)) : 0;
+  const double share =
+      total ? std::min(1.0, static_cast<double>(done) / static_cast<double>(total)) : 0;
   const double rate = static_cast<double>(done) / elapsed;
   const double left = static_cast<double>(total - std::min(done, total)) / rate;
   constexpr int kWidth = 30;
   const int filled = static_cast<int>(share * kWidth);
   const std::string speed = unit_ == "B" ? human_bytes(static_cast<uint64_t>(rate)) + "/s"
                                          : fmt::format("{:.1f} {}/s", rate, unit_);
-  fmt::print(stderr, "\r{} [{:#<{}}{:.<{}}] {:3.0f}%  {}  ETA {}:{:02} {}\x1b[K", label_, "", filled,
-             "", kWidth - filled, share * 100, speed, static_cast<int>(left) / 60,
+  fmt::print(stderr, "\r{} [{:#<{}}{:.<{}}] {:3.0f}%  {}  ETA {}:{:02} {}\x1b[K", label_, "",
+             filled, "", kWidth - filled, share * 100, speed, static_cast<int>(left) / 60,
              static_cast<int>(left) % 60, extra);
   std::fflush(stderr);
 }

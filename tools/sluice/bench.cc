@@ -1,2 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluice bench: prefill and decode speed as medians over repetitions.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "tools/common/cli.h"
 #include "tools/sluice/commands.h"
-namespace sluice::cli { Action add_bench(CLI::App&) { return []() -> Result<int> { return 1; }; } }
+#include "tools/sluice/kv_study.h"
+
+namespace sluice::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct BenchFlags {
+  EngineFlags engine;
+  uint32_t n_prompt = 512, n_decode = 128, batch = 1, repetitions = 5;
+  bool json = false;
+  KvStudyFlags study;
+  bool kv_study = false;
+};
+
+double median(std::vector<double> samples) {
+  if (samples.empty()) return 0;
+  std::sort(samples.begin(), samples.end());
+  const size_t n = samples.size();
+  return n % 2 ? samples[n / 2] : (samples[n / 2 - 1] + samples[n / 2]) / 2;
+}
+
+int32_t some_token(uint32_t i, uint32_t n_vocab) {
+  return static_cast<int32_t>((uint64_t{i} * 2654435761u + 12345) % n_vocab);
+}
+
+// Tokens per second of one prompt in an empty sequence.
+Result<double> time_prefill(Engine& engine, uint32_t n) {
+  std::vector<int32_t> tokens;
+  for (uint32_t i = 0; i < n; ++i) tokens.push_back(some_token(i, engine.model().info().n_vocab));
+  SLUICE_TRY(Sequence sequence, engine.new_sequence());
+  const uint32_t chunk = engine.options().max_batch_tokens;
+  const auto start = Clock::now();
+  for (uint32_t at = 0; at < n; at += chunk) {
+    const uint32_t count = std::min(chunk, n - at);
+    const StepInput in{&sequence, std::span<const int32_t>(tokens).subspan(at, count),
+                       at + count == n ? Logits::kLast : Logits::kNone};
+    SLUICE_CHECK(engine.step({&in, 1}));
+  }
+  return n / std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Tokens per second, all together, of `batch` sequences that each get n single tokens.
+Result<double> time_decode(Engine& engine, uint32_t n, uint32_t batch) {
+  std::vector<Sequence> sequences;
+  for (uint32_t b = 0; b < batch; ++b) {
+    SLUICE_TRY(Sequence sequence, engine.new_sequence());
+    sequences.push_back(std::move(sequence));
+  }
+  std::vector<int32_t> tokens(batch);
+  std::vector<StepInput> inputs;
+  for (uint32_t b = 0; b < batch; ++b) {
+    inputs.push_back({&sequences[b], {&tokens[b], 1}, Logits::kLast});
+  }
+  const auto start = Clock::now();
+  for (uint32_t i = 0; i < n; ++i) {
+    for (uint32_t b = 0; b < batch; ++b) {
+      tokens[b] = some_token(i * batch + b, engine.model().info().n_vocab);
+    }
+    SLUICE_CHECK(engine.step(inputs));
+  }
+  return uint64_t{n} * batch / std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Result<int> bench(BenchFlags& flags) {
+  SLUICE_TRY(const auto model, load_model(flags.engine.model));
+  if (flags.kv_study) return kv_study(model, flags.engine.options, flags.study, flags.json);
+  EngineOptions& options = flags.engine.options;
+  options.max_sequences = std::max(options.max_sequences, flags.batch);
+  options.max_batch_tokens = std::max(options.max_batch_tokens, flags.batch);
+  options.kv_tokens =
+      std::max<uint64_t>(flags.n_prompt + 16, uint64_t{flags.batch} * (flags.n_decode + 16));
+  SLUICE_TRY(const auto engine, Engine::create(model, options));
+  std::vector<double> prefill, decode;
+  {
+    ProgressBar bar("bench", "runs");
+    // The first round warms up and does not count.
+    for (uint32_t r = 0; r <= flags.repetitions; ++r) {
+      if (flags.n_prompt) {
+        SLUICE_TRY(const double tps, time_prefill(*engine, flags.n_prompt));
+        if (r) prefill.push_back(tps);
+      }
+      if (flags.n_decode) {
+        SLUICE_TRY(const double tps, time_decode(*engine, flags.n_decode, flags.batch));
+        if (r) decode.push_back(tps);
+      }
+      bar.update(r, flags.repetitions);
+    }
+  }
+  const EngineInfo& e = engine->info();
+  if (flags.json) {
+    const nlohmann::ordered_json out = {{"model", model->info().name},
+                                        {"format", model->info().format},
+                                        {"n_prompt", flags.n_prompt},
+                                        {"n_decode", flags.n_decode},
+                                        {"batch", flags.batch},
+                                        {"threads", e.n_threads},
+                                        {"isa", e.isa},
+                                        {"device", e.device},
+                                        {"prefill_tps", median(prefill)},
+                                        {"decode_tps", median(decode)},
+                                        {"prefill_samples", prefill},
+                                        {"decode_samples", decode},
+                                        {"model_bytes", model->info().n_bytes}};
+    write_out(out.dump(2) + "\n");
+    return kOk;
+  }
+  std::string out =
+      fmt::format("{}, {} parameters, {}, {} threads, {}\n", model->info().name,
+                  model->info().n_params, human_bytes(model->info().n_bytes), e.n_threads, e.isa);
+  out += "kernels: " + describe_kernels(e) + "\n";
+  const auto line = [&](const char* what, uint32_t n, const std::vector<double>& samples) {
+    if (samples.empty()) return;
+    const auto [low, high] = std::minmax_element(samples.begin(), samples.end());
+    out += fmt::format("{:<8} {:>6} tokens {:>10.1f} tokens/s  ({:.1f} .. {:.1f})\n", what, n,
+                       median(samples), *low, *high);
+  };
+  line("prefill", flags.n_prompt, prefill);
+  line("decode", flags.n_decode * flags.batch, decode);
+  write_out(out);
+  return kOk;
+}
+
+}  // namespace
+
+Action add_bench(CLI::App& app) {
+  auto flags = std::make_shared<BenchFlags>();
+  add_engine_options(app, flags->engine);
+  app.add_option("-p,--prompt-tokens", flags->n_prompt, "prompt length; 0: no prefill")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("-n,--n-predict", flags->n_decode, "tokens to decode; 0: no decode")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--batch", flags->batch, "sequences decoded at once")
+      ->check(CLI::Range(1u, 1024u))
+      ->capture_default_str();
+  app.add_option("-r,--repetitions", flags->repetitions,
+                 "samples of each, after one for warming up")
+      ->check(CLI::Range(1u, 10000u))
+      ->capture_default_str();
+  app.add_flag("--kv-study", flags->kv_study,
+               "instead: total time of long generations with and without the KV cache");
+  app.add_option("--steps", flags->study.n_steps, "kv-study: tokens to generate")
+      ->check(CLI::Range(1000u, 10000000u))
+      ->capture_default_str();
+  app.add_option("--window", flags->study.window,
+                 "kv-study: tokens in sight; 0: the trained context");
+  app.add_option("--svg", flags->study.svg, "kv-study: draw the totals into this file")
+      ->type_name("FILE");
+  app.add_flag("--json", flags->json, "print one JSON object");
+  return [flags] { return bench(*flags); };
+}
+
+}  // namespace sluice::cli

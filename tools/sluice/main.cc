@@ -26,7 +26,8 @@ constexpr CommandEntry kCommands[] = {
 }  // namespace
 
 void add_model_option(CLI::App& app, std::string& model) {
-  app.add_option("-m,--model", model, "GGUF file; without it the embedded model")->type_name("FILE");
+  app.add_option("-m,--model", model, "GGUF file; without it the embedded model")
+      ->type_name("FILE");
 }
 
 void add_engine_options(CLI::App& app, EngineFlags& flags) {

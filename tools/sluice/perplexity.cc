@@ -21,8 +21,7 @@ Action add_perplexity(CLI::App& app) {
   app.add_option("-f,--file", flags->file, "the text; - reads standard input")
       ->required()
       ->type_name("TEXT");
-  app.add_option("-c,--ctx", flags->chunk,
-                 "tokens in a chunk; the second half of each is scored")
+  app.add_option("-c,--ctx", flags->chunk, "tokens in a chunk; the second half of each is scored")
       ->capture_default_str();
   app.add_flag("--json", flags->json, "print one JSON object");
   return [flags]() -> Result<int> {
@@ -32,10 +31,11 @@ Action add_perplexity(CLI::App& app) {
     Result<Perplexity> result = fail(0, "");
     {
       ProgressBar bar("perplexity", "chunks");
-      result = perplexity(*engine, text, flags->chunk, [&](uint64_t done, uint64_t total, double v) {
-        bar.update(done, total, fmt::format("{:.4f}", v));
-        return true;
-      });
+      result =
+          perplexity(*engine, text, flags->chunk, [&](uint64_t done, uint64_t total, double v) {
+            bar.update(done, total, fmt::format("{:.4f}", v));
+            return true;
+          });
     }
     SLUICE_CHECK(result);
     if (flags->json) {

@@ -46,8 +46,8 @@ void print_json(const RunFlags& flags, std::span<const int32_t> prompt, const Ge
 void print_summary(const Generation& g, const Engine& engine) {
   const ModelInfo& m = engine.model().info();
   const EngineInfo& e = engine.info();
-  fmt::print(stderr, "\n{}, {} parameters, {}; {} with {} thread{}, {}\n", m.name, m.n_params, m.format,
-             e.device, e.n_threads, e.n_threads == 1 ? "" : "s", e.isa);
+  fmt::print(stderr, "\n{}, {} parameters, {}; {} with {} thread{}, {}\n", m.name, m.n_params,
+             m.format, e.device, e.n_threads, e.n_threads == 1 ? "" : "s", e.isa);
   fmt::print(stderr, "kernels: {}\n", describe_kernels(e));
   fmt::print(stderr, "prompt:  {} tokens, {:.1f} tokens/s\n", g.n_prompt, g.prefill_tps());
   fmt::print(stderr, "decode:  {} tokens, {:.1f} tokens/s\n", g.ids.size(), g.decode_tps());
@@ -60,12 +60,13 @@ Result<int> run(RunFlags& flags) {
   if (!flags.seed_given) flags.generate.sampling.seed = std::random_device()();
   SLUICE_TRY(const auto model, load_model(flags.engine.model));
   SLUICE_TRY(const auto engine, Engine::create(model, flags.engine.options));
-  const uint32_t window = flags.window < 0 ? largest_window(*model)
-                                           : static_cast<uint32_t>(flags.window);
+  const uint32_t window =
+      flags.window < 0 ? largest_window(*model) : static_cast<uint32_t>(flags.window);
   SLUICE_TRY(Sequence sequence, engine->new_sequence(window));
   const Tokenizer& tokenizer = *model->tokenizer();
   const auto ids = tokenizer.encode(flags.prompt, tokenizer.add_bos());
-  if (ids.empty()) return fail(EINVAL, "the prompt has no tokens, and the model no BOS to begin with");
+  if (ids.empty())
+    return fail(EINVAL, "the prompt has no tokens, and the model no BOS to begin with");
 
   std::signal(SIGINT, [](int) { interrupted = true; });
   const bool stream = !flags.json;

@@ -1,2 +1,0 @@
-#include "tools/sluice/commands.h"
-namespace sluice::cli { Action add_synth(CLI::App&) { return []() -> Result<int> { return 1; }; } }
