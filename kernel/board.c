@@ -113,7 +113,7 @@ int sluice_board_register(struct sluice_board *board)
 static void sluice_board_shut(struct sluice_board *board, enum sluice_board_state state)
 {
 	down_write(&board->access);
-	board->state = state;
+	WRITE_ONCE(board->state, state);	/* poll() looks without the lock */
 	up_write(&board->access);
 
 	/* From here on no new mapping can be made, so this gets them all. */
@@ -136,7 +136,7 @@ void sluice_board_reset_begin(struct sluice_board *board)
 void sluice_board_reset_end(struct sluice_board *board)
 {
 	down_write(&board->access);
-	board->state = SLUICE_BOARD_LIVE;
+	WRITE_ONCE(board->state, SLUICE_BOARD_LIVE);
 	up_write(&board->access);
 }
 

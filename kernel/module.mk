@@ -13,8 +13,16 @@ KERNEL_COPY := $(O)/kernel
 
 kernel: $(O)/kernel/sluice.ko
 
+# The ABI as 32- and 64-bit programs see it. -isystem: a 64-bit system has no headers for -m32.
+KERNEL_ABI := kernel/uapi/sluice.h kernel/shared/abi_check.h
+$(KERNEL_COPY)/.abi-checked: kernel/shared/abi_check.c $(KERNEL_ABI) | $(O)/.need-kernel
+	$(call say,CHECK,$<)
+	$(Q)for bits in 32 64; do $(CC) -m$$bits -std=c11 -ffreestanding $(WARN) -Wpadded -fsyntax-only \
+		-isystem /usr/include/$$($(CC) -print-multiarch) $<; done
+	$(Q)mkdir -p $(@D) && touch $@
+
 # touch: kbuild leaves an unchanged module alone, and make would come back for ever.
-$(O)/kernel/sluice.ko: $(KERNEL_SRCS:%=$(KERNEL_COPY)/%) | $(O)/.need-kernel
+$(O)/kernel/sluice.ko: $(KERNEL_SRCS:%=$(KERNEL_COPY)/%) $(KERNEL_COPY)/.abi-checked | $(O)/.need-kernel
 	$(call say,KBUILD,$@)
 	$(Q)$(MAKE) -C $(KDIR) O= M=$(abspath $(KERNEL_COPY)) CONFIG_DEBUG_INFO_BTF_MODULES= W=1 C=1 KCFLAGS=-Werror \
 		CF="-D__CHECK_ENDIAN__ -Wsparse-error" $(if $(V),,--silent) modules

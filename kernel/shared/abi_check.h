@@ -10,16 +10,21 @@
 #define SLUICE_ABI_CHECK_H
 
 #ifdef __KERNEL__
-#include <linux/build_bug.h>
 #include <linux/stddef.h>
 #else
-#include <assert.h>
 #include <stddef.h>
 #endif
 
+#ifdef __cplusplus
+#define SLUICE_ABI_ASSERT static_assert
+#else
+#define SLUICE_ABI_ASSERT _Static_assert
+#endif
+
 #define SLUICE_ABI_AT(type, field, at) \
-	static_assert(offsetof(struct type, field) == (at), #type "." #field " moved")
-#define SLUICE_ABI_SIZE(type, bytes) static_assert(sizeof(struct type) == (bytes), #type " resized")
+	SLUICE_ABI_ASSERT(offsetof(struct type, field) == (at), #type "." #field " moved")
+#define SLUICE_ABI_SIZE(type, bytes) \
+	SLUICE_ABI_ASSERT(sizeof(struct type) == (bytes), #type " resized")
 
 SLUICE_ABI_SIZE(sluice_info, 96);
 SLUICE_ABI_AT(sluice_info, size, 0);

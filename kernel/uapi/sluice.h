@@ -3,9 +3,15 @@
  * sluice.h - the ioctl ABI of /dev/sluiceN, shared by driver and user space.
  *
  * Every argument is a struct whose first word is its own size as the caller
- * knows it. A newer driver zero-extends a shorter struct; a longer struct is
- * accepted only if the part that this driver does not know is zero (-E2BIG
- * otherwise). Unknown flag bits and non-zero reserved words are -EINVAL.
+ * knows it. A newer driver zero-extends a shorter struct, down to that of ABI
+ * version 1 (-EINVAL below); a longer struct is accepted only if the part that
+ * this driver does not know is zero (-E2BIG otherwise). Unknown flag bits and
+ * non-zero reserved words are -EINVAL. A failed call writes nothing back.
+ *
+ * Any call answers -ENODEV once the board is gone, for ever on that file, and
+ * -EBUSY while it is being reset. Both take back every mapping: a later touch
+ * is a SIGBUS.
+ *
  * The layout is the same for 32- and 64-bit callers: natural alignment, no
  * implicit padding, little-endian hosts only.
  */
@@ -100,8 +106,9 @@ struct sluice_window {
  * struct sluice_reg - SLUICE_IOC_REG_READ, SLUICE_IOC_REG_WRITE: one register access
  * @size: size of this struct (in)
  * @flags: must be 0 (in)
- * @window: index of the window (in)
- * @width: bits: 8, 16, 32 or 64 (in); anything else is -EINVAL
+ * @window: index of the window (in); -EINVAL past the end
+ * @width: bits: 8, 16, 32 or 64 (in); anything else is -EINVAL, and 64 on
+ *	I/O ports is -EOPNOTSUPP
  * @offset: bytes from the window's start (in); a multiple of the width
  *	(-EINVAL), and the access must lie inside the window (-ERANGE)
  * @value: what was read (out) or is to be written (in); a value that does
@@ -109,7 +116,8 @@ struct sluice_window {
  * @reserved: must be 0 (in)
  *
  * The access is one bus transaction of exactly that width. It needs the file
- * open for reading, or writing (-EBADF).
+ * open for reading, or writing (-EBADF), and to write a window with
+ * SLUICE_WINDOW_CAN_WRITE (-EPERM).
  */
 struct sluice_reg {
 	__u32 size;
@@ -128,19 +136,22 @@ struct sluice_reg {
  * struct sluice_map - SLUICE_IOC_MAP: get a cookie for mmap()
  * @size: size of this struct (in)
  * @flags: must be 0 (in)
- * @window: index of the window (in)
- * @type: SLUICE_MAP_* memory type (in); a type that the window cannot have
- *	is -EOPNOTSUPP
+ * @window: index of the window (in); -EINVAL past the end
+ * @type: SLUICE_MAP_* memory type (in); a type that the window cannot have,
+ *	or a window that cannot be mapped at all, is -EOPNOTSUPP
  * @offset: bytes from the window's start (in), a multiple of the page size
  * @length: bytes (in), not 0; rounded up to whole pages, which must lie inside
  *	the window's pages (-ERANGE)
  * @cookie: the offset to give to mmap() (out); cookie + n maps from the n-th
- *	byte of the range on. It dies with the open file.
+ *	byte of the range on. It dies with the open file; the same range has the
+ *	same cookie, and a file can have 4096 of them (-ENOSPC)
  * @reserved: must be 0 (in)
  *
- * mmap() of a cookie needs MAP_SHARED, and a file open for writing if the
- * mapping is writable. A mapping longer than what the cookie covers, or an
- * offset that is no cookie of this file, is -EINVAL.
+ * mmap() of a cookie needs MAP_SHARED (-EINVAL), and a file open for writing if
+ * the mapping is writable (-EACCES); PROT_EXEC is -EPERM. A mapping longer than
+ * what the cookie covers, or an offset that is no cookie of this file, is
+ * -EINVAL. A mapping can be inherited by fork() and moved, but is changed and
+ * removed only as a whole.
  */
 struct sluice_map {
 	__u32 size;
@@ -165,9 +176,11 @@ struct sluice_map {
  *
  * The interrupt line of a plain board is masked in the function when an
  * interrupt arrives, and stays so until SLUICE_IRQ_ENABLE: only the program
- * knows how its board takes the request back. poll() reports POLLIN while
- * the board's count differs from what this file last read here. A board
- * without an interrupt line answers -ENXIO.
+ * knows how its board takes the request back. It is masked when the board is
+ * bound, too. poll() reports POLLIN while the board's count differs from what
+ * this file last read here (at first: from the count when it was opened), and
+ * POLLERR | POLLHUP once the board is gone. A board without an interrupt line
+ * answers -ENXIO.
  */
 struct sluice_irq {
 	__u32 size;

@@ -218,7 +218,7 @@ GUEST_TEST(unbinding_under_load) {
       ::close(raw);
     }
   }
-  for (int i = 0; i < 40; i++) {
+  for (int i = 0; i < 30; i++) {
     unbind_board(kEdu);
     bind_board(kEdu);
     ::usleep(5000);
