@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine against golden outputs, and exactness: the same bits for every ISA, thread count,
+// chunking and company in the batch.
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+#include <sluice/engine.hpp>
+
+#include "ops/kernels/kernels.h"
+#include "support.h"
+
+using namespace sluice;
+using sluice::test::is_error;
+using sluice::test::why;
+
+TestSuite(engine, .timeout = 300);
+
+namespace {
+
+std::shared_ptr<const Model> tales() {
+  auto model = Model::embedded();
+  cr_assert(model.has_value(), "%s", why(model));
+  return *model;
+}
+
+std::unique_ptr<Engine> engine_for(std::shared_ptr<const Model> model,
+                                   const EngineOptions& options = {}) {
+  auto engine = Engine::create(std::move(model), options);
+  cr_assert(engine.has_value(), "%s", why(engine));
+  return std::move(*engine);
+}
+
+std::vector<int32_t> some_tokens(uint32_t n, uint32_t n_vocab) {
+  std::vector<int32_t> out;
+  for (uint32_t i = 0; i < n; ++i) out.push_back(static_cast<int32_t>((i * 7919 + 11) % n_vocab));
+  return out;
+}
+
+// Logits of every token, fed in chunks.
+std::vector<float> all_logits(Engine& engine, Sequence& sequence, std::span<const int32_t> tokens,
+                              uint32_t chunk) {
+  std::vector<float> out;
+  for (size_t at = 0; at < tokens.size(); at += chunk) {
+    const auto part = tokens.subspan(at, std::min<size_t>(chunk, tokens.size() - at));
+    const StepInput in{&sequence, part, Logits::kAll};
+    const auto done = engine.step({&in, 1});
+    cr_assert(done.has_value(), "%s", why(done));
+    for (uint32_t r = 0; r < engine.n_outputs(); ++r) {
+      const auto row = engine.logits(r);
+      out.insert(out.end(), row.begin(), row.end());
+    }
+  }
+  return out;
+}
+
+std::vector<float> all_logits(const EngineOptions& options, std::span<const int32_t> tokens,
+                              uint32_t chunk, uint32_t window = 0) {
+  const auto engine = engine_for(tales(), options);
+  auto sequence = engine->new_sequence(window);
+  cr_assert(sequence.has_value(), "%s", why(sequence));
+  return all_logits(*engine, *sequence, tokens, chunk);
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+EngineOptions options_of(const char* isa, unsigned n_threads) {
+  EngineOptions o;
+  o.isa = isa;
+  o.n_threads = n_threads;
+  return o;
+}
+
+void check_golden(const std::string& name, std::shared_ptr<const Model> model) {
+  const auto fixture = test::read_json("tests/data/" + name + ".json");
+  cr_assert(fixture.contains("greedy"));
+  const auto engine = engine_for(model);
+  GenerateParams params;
+  params.sampling.temperature = 0;
+  params.ignore_eos = true;
+  size_t n = 0;
+  for (const auto& g : fixture["greedy"]) {
+    if (test::light() && ++n > 1) break;
+    const auto expected = g["greedy"].get<std::vector<int32_t>>();
+    const auto prompt = model->tokenizer()->encode(g["prompt"].get<std::string>(), true);
+    cr_expect(prompt == g["prompt_ids"].get<std::vector<int32_t>>());
+    params.n_predict = static_cast<uint32_t>(expected.size());
+    auto sequence = engine->new_sequence();
+    const auto got = generate(*engine, *sequence, prompt, params);
+    cr_assert(got.has_value(), "%s", why(got));
+    cr_expect(got->ids == expected, "%s: %s", name.c_str(), g["prompt"].get<std::string>().c_str());
+  }
+  const auto& last = fixture["last_logits"];
+  const auto prompt = model->tokenizer()->encode(last["prompt"].get<std::string>(), true);
+  auto sequence = engine->new_sequence();
+  const StepInput in{&*sequence, prompt, Logits::kLast};
+  cr_assert(engine->step({&in, 1}).has_value());
+  double sum = 0;
+  for (const float l : engine->logits(0)) sum += l;
+  cr_expect(std::abs(sum - last["sum"].get<double>()) < 1.0, "sum %g", sum);
+  for (size_t i = 0; i < last["top_ids"].size(); ++i) {
+    const float logit = engine->logits(0)[last["top_ids"][i].get<size_t>()];
+    cr_expect(std::abs(logit - last["top_values"][i].get<double>()) < 0.01, "logit %zu: %g", i,
+              logit);
+  }
+}
+
+}  // namespace
+
+Test(engine, golden_tales) { check_golden("tales-7m-f16", tales()); }
+
+Test(engine, golden_stories) {
+  const std::string path = test::extra_model("stories260K-f32.gguf");
+  if (path.empty()) cr_skip_test("stories260K-f32.gguf is not on this machine");
+  const auto model = Model::load(path);
+  cr_assert(model.has_value(), "%s", why(model));
+  check_golden("stories260K-f32", *model);
+}
+
+Test(engine, same_bits_on_every_isa_and_thread_count) {
+  const auto tokens = some_tokens(test::light() ? 6 : 40, 2048);
+  const auto reference = all_logits(options_of("scalar", 1), tokens, 64);
+  for (size_t i = 0; i < kNumIsas; ++i) {
+    if (!kIsas[i].usable()) continue;
+    for (const unsigned n_threads : {1u, 2u, 5u}) {
+      const auto got = all_logits(options_of(kIsas[i].name, n_threads), tokens, 64);
+      cr_expect(same_bits(reference, got), "%s with %u threads", kIsas[i].name, n_threads);
+    }
+  }
+}
+
+Test(engine, same_bits_in_chunks) {
+  const auto tokens = some_tokens(test::light() ? 9 : 200, 2048);
+  const auto whole = all_logits({}, tokens, 512);
+  for (const uint32_t chunk : {1u, 7u, 64u}) {
+    cr_expect(same_bits(whole, all_logits({}, tokens, chunk)), "chunks of %u", chunk);
+  }
+}
+
+Test(engine, same_bits_in_company) {
+  const auto engine = engine_for(tales());
+  const auto tokens = some_tokens(test::light() ? 12 : 60, 2048);
+  std::vector<std::vector<float>> alone;
+  for (uint32_t i = 0; i < 3; ++i) {
+    auto s = engine->new_sequence();
+    alone.push_back(all_logits(*engine, *s, std::span(tokens).subspan(i * 3), 512));
+  }
+  // Three texts side by side, cut unevenly, a prompt beside single tokens.
+  std::vector<Sequence> sequences;
+  for (int i = 0; i < 3; ++i) sequences.push_back(std::move(*engine->new_sequence()));
+  std::vector<std::vector<float>> together(3);
+  std::vector<size_t> at(3, 0);
+  for (uint32_t round = 0; at[0] + at[1] + at[2] < 3 * tokens.size() - 9; ++round) {
+    std::vector<StepInput> inputs;
+    std::vector<size_t> who;
+    for (size_t i = 0; i < 3; ++i) {
+      const auto mine = std::span(tokens).subspan(i * 3);
+      const size_t n = std::min<size_t>((round + i) % 3 == 0 ? 1 : 5 + i, mine.size() - at[i]);
+      if (n == 0) continue;
+      inputs.push_back({&sequences[i], mine.subspan(at[i], n), Logits::kAll});
+      who.insert(who.end(), n, i);
+      at[i] += n;
+    }
+    cr_assert(engine->step(inputs).has_value());
+    for (uint32_t r = 0; r < engine->n_outputs(); ++r) {
+      const auto row = engine->logits(r);
+      together[who[r]].insert(together[who[r]].end(), row.begin(), row.end());
+    }
+  }
+  for (size_t i = 0; i < 3; ++i) cr_expect(same_bits(alone[i], together[i]), "text %zu", i);
+}
+
+Test(engine, a_window_goes_on_for_ever_and_chunks_change_nothing) {
+  const uint32_t n = test::light() ? 80 : 700;
+  const auto tokens = some_tokens(n, 2048);
+  const auto one = all_logits({}, tokens, 1, 64);
+  cr_expect(same_bits(one, all_logits({}, tokens, 7, 64)));
+  if (!test::light()) cr_expect(same_bits(one, all_logits({}, tokens, 512, 64)));
+  for (const float l : one) cr_assert(std::isfinite(l));
+  // As long as nothing is dropped a window changes nothing.
+  const auto some = std::span(tokens).first(60);
+  cr_expect(same_bits(all_logits({}, some, 60, 64), all_logits({}, some, 60, 0)));
+}
+
+// What a windowed token sees equals a text of the first block and the newest tokens in which it
+// stands at its place in the cache: the rotations depend on distances alone, up to rounding.
+Test(engine, a_window_sees_what_it_should) {
+  const auto model = tales();
+  const auto engine = engine_for(model);
+  const auto tokens = some_tokens(64 + 16, 2048);
+  auto windowed = engine->new_sequence(64);
+  // One layer's keys depend on what their own tokens saw, so only a model of one layer could be
+  // compared with a recomputation; here the distribution must stay close to that of the full
+  // context.
+  const auto limited = all_logits(*engine, *windowed, tokens, 16);
+  auto full = engine->new_sequence();
+  const auto whole = all_logits(*engine, *full, tokens, 16);
+  const size_t n_vocab = model->info().n_vocab;
+  const float* a = limited.data() + (tokens.size() - 1) * n_vocab;
+  const float* b = whole.data() + (tokens.size() - 1) * n_vocab;
+  double dot = 0, aa = 0, bb = 0;
+  for (size_t i = 0; i < n_vocab; ++i) dot += a[i] * b[i], aa += a[i] * a[i], bb += b[i] * b[i];
+  cr_expect(dot / std::sqrt(aa * bb) > 0.95, "correlation %g", dot / std::sqrt(aa * bb));
+  cr_expect(!same_bits({a, a + n_vocab}, {b, b + n_vocab}));
+}
+
+Test(engine, mistakes_are_errors_and_change_nothing) {
+  EngineOptions options;
+  options.max_batch_tokens = 32;
+  options.max_sequences = 2;
+  options.kv_tokens = 64;
+  const auto engine = engine_for(tales(), options);
+  auto s = *engine->new_sequence();
+  auto t = *engine->new_sequence();
+  auto u = *engine->new_sequence();
+  const auto tokens = some_tokens(64, 2048);
+  const auto step = [&](std::vector<StepInput> in) { return engine->step(in); };
+  cr_expect(is_error(step({}), EINVAL, {"0 sequences"}));
+  cr_expect(is_error(step({{&s, {}}}), EINVAL, {"no tokens"}));
+  cr_expect(is_error(step({{&s, std::span(tokens).first(33)}}), EINVAL, {"33 tokens", "32"}));
+  const int32_t bad[] = {1, 2048};
+  cr_expect(is_error(step({{&s, bad}}), EINVAL, {"2048"}));
+  const int32_t negative[] = {-1};
+  cr_expect(is_error(step({{&s, negative}}), EINVAL, {"-1"}));
+  const auto one = std::span(tokens).first(1);
+  cr_expect(is_error(step({{&s, one}, {&s, one}}), EINVAL, {"one sequence"}));
+  cr_expect(is_error(step({{&s, one}, {&t, one}, {&u, one}}), EINVAL, {"3 sequences"}));
+  cr_expect(same(s.n_tokens(), 0u) && same(engine->free_kv_tokens(), 64u));
+  cr_expect(step({{&s, std::span(tokens).first(32)}}).has_value());
+  cr_expect(step({{&s, std::span(tokens).first(20)}}).has_value());
+  cr_expect(is_error(step({{&t, one}}), ENOBUFS, {"1 KV blocks", "0 are free"}));
+  s.clear();
+  cr_expect(same(engine->free_kv_tokens(), 64u));
+  cr_expect(step({{&t, one}}).has_value());
+  cr_expect(is_error(engine->new_sequence(50), EINVAL, {"window of 50"}));
+  cr_expect(is_error(engine->new_sequence(1024), EINVAL, {"window of 1024", "512"}));
+}
+
+Test(engine, the_context_is_a_limit) {
+  const auto engine = engine_for(tales());
+  auto s = *engine->new_sequence();
+  const auto tokens = some_tokens(512, 2048);
+  const StepInput in{&s, tokens, Logits::kLast};
+  cr_assert(engine->step({&in, 1}).has_value());
+  const StepInput more{&s, std::span(tokens).first(1), Logits::kLast};
+  cr_expect(is_error(engine->step({&more, 1}), ENOSPC, {"513", "512"}));
+}
+
+Test(engine, bad_options_are_errors) {
+  EngineOptions o;
+  o.isa = "mmx";
+  cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"mmx", "scalar, avx2, avx512"}));
+  o = {};
+  o.device = "gpu";
+  cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"gpu", "auto or cpu"}));
+  o = {};
+  o.max_batch_tokens = 0;
+  cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"max_batch_tokens"}));
+  o = {};
+  o.kv_tokens = uint64_t{1} << 40;
+  cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"kv_tokens"}));
+}
+
+Test(engine, generation_ends_as_asked) {
+  const auto engine = engine_for(tales());
+  const auto prompt = engine->model().tokenizer()->encode("Once upon a time", true);
+  GenerateParams params;
+  params.sampling.temperature = 0;
+  params.n_predict = 12;
+  auto s = *engine->new_sequence();
+  const auto whole = generate(*engine, s, prompt, params);
+  cr_assert(whole.has_value() && whole->finish == Finish::kLength);
+  cr_expect(same(whole->ids.size(), 12u) && same(whole->n_prompt, 5u));
+  s.clear();
+  params.stop = {"was a"};
+  std::string streamed;
+  const auto stopped = generate(*engine, s, prompt, params, [&](std::string_view t) {
+    streamed += t;
+    return true;
+  });
+  cr_assert(stopped.has_value() && stopped->finish == Finish::kStop);
+  cr_expect(stopped->text == " there " && streamed == stopped->text, "'%s'", stopped->text.c_str());
+  s.clear();
+  params.stop = {};
+  const auto cancelled =
+      generate(*engine, s, prompt, params, [](std::string_view) { return false; });
+  cr_assert(cancelled.has_value() && cancelled->finish == Finish::kCancelled);
+  s.clear();
+  cr_expect(is_error(generate(*engine, s, {}, params), EINVAL, {"empty prompt"}));
+  params.sampling.temperature = -1;
+  cr_expect(is_error(generate(*engine, s, prompt, params), EINVAL, {"temperature"}));
+}
