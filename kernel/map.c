@@ -105,7 +105,8 @@ int sluice_map_grant(struct sluice_file *sf, struct sluice_map *arg)
 	if (err)
 		goto out;
 
-	grant = sluice_grant_get(sf, arg->window, arg->offset, PAGE_ALIGN(arg->length) >> PAGE_SHIFT);
+	grant = sluice_grant_get(sf, arg->window, arg->offset,
+				 PAGE_ALIGN(arg->length) >> PAGE_SHIFT);
 	if (IS_ERR(grant))
 		err = PTR_ERR(grant);
 	else
@@ -311,6 +312,7 @@ void sluice_map_revoke(struct sluice_board *board)
 {
 	struct sluice_mapping *mapping, *next;
 	struct vm_area_struct *vma;
+	unsigned long length;
 	struct mm_struct *mm;
 
 	while ((mm = sluice_map_next_mm(board))) {
@@ -321,8 +323,9 @@ void sluice_map_revoke(struct sluice_board *board)
 			if (vma->vm_mm != mm)
 				continue;
 			list_del_init(&mapping->list);
-			zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
-			trace_sluice_revoke(board->node, vma->vm_start, vma->vm_end - vma->vm_start);
+			length = vma->vm_end - vma->vm_start;
+			zap_vma_ptes(vma, vma->vm_start, length);
+			trace_sluice_revoke(board->node, vma->vm_start, length);
 		}
 		mutex_unlock(&board->vma_lock);
 		mmap_write_unlock(mm);

@@ -21,8 +21,15 @@ $(KERNEL_COPY)/.abi-checked: kernel/shared/abi_check.c $(KERNEL_ABI) | $(O)/.nee
 		-isystem /usr/include/$$($(CC) -print-multiarch) $<; done
 	$(Q)mkdir -p $(@D) && touch $@
 
+# Another kernel means another module, though no source has changed.
+.PHONY: kernel-dir
+kernel-dir: | $(O)/.need-kernel
+$(KERNEL_COPY)/.built-for: kernel-dir
+	$(Q)mkdir -p $(@D) && (echo '$(KDIR)' | cmp -s - $@ || echo '$(KDIR)' > $@)
+
 # touch: kbuild leaves an unchanged module alone, and make would come back for ever.
-$(O)/kernel/sluice.ko: $(KERNEL_SRCS:%=$(KERNEL_COPY)/%) $(KERNEL_COPY)/.abi-checked | $(O)/.need-kernel
+$(O)/kernel/sluice.ko: $(KERNEL_SRCS:%=$(KERNEL_COPY)/%) $(KERNEL_COPY)/.abi-checked \
+		$(KERNEL_COPY)/.built-for | $(O)/.need-kernel
 	$(call say,KBUILD,$@)
 	$(Q)$(MAKE) -C $(KDIR) O= M=$(abspath $(KERNEL_COPY)) CONFIG_DEBUG_INFO_BTF_MODULES= W=1 C=1 KCFLAGS=-Werror \
 		CF="-D__CHECK_ENDIAN__ -Wsparse-error" $(if $(V),,--silent) modules

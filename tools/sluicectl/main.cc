@@ -164,6 +164,21 @@ void add_commands(CLI::App& app, Arguments& args) {
   add_irq(app, args);
 }
 
+// Every command takes the options of the program; its help should say so.
+void add_footers(CLI::App* app) {
+  for (CLI::App* command : app->get_subcommands({})) {
+    command->footer("The options of `sluicectl --help` may stand here, too.");
+    add_footers(command);
+  }
+}
+
+// What the parser complains of; of an unknown command it only says that a known one is missing.
+std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> rest = app.remaining(true);
+  const bool no_command = std::string(error.what()).rfind("A subcommand", 0) == 0;
+  return no_command && !rest.empty() ? "no command '" + rest.front() + "'" : error.what();
+}
+
 // A mapping whose board goes away is taken back by the driver; the next touch ends up here.
 void on_sigbus(int) {
   static const char kMessage[] = "sluicectl: the board went away, or was reset, while mapped\n";
@@ -202,11 +217,13 @@ int run(int argc, char** argv) {
   app.fallthrough();
   add_common(app, args);
   add_commands(app, args);
+  add_footers(&app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "sluicectl: %s\nsluicectl: see sluicectl --help\n", error.what());
+    std::fprintf(stderr, "sluicectl: %s\nsluicectl: see sluicectl --help\n",
+                 complaint(app, error).c_str());
     return kWrongUsage;
   }
   if (const auto window = number(args.window)) {
