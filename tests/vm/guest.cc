@@ -148,6 +148,14 @@ void unbind_board(const std::string& bus_name) {
   error_is(write_file(kDriver + "unbind", bus_name), 0, "unbind " + bus_name);
 }
 
+Unbound::~Unbound() {
+  try {
+    bind_board(bus_name_);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "# %s\n", error.what());
+  }
+}
+
 std::string node_of(const std::string& bus_name) {
   for (const auto& board : must(sluice::Device::list())) {
     if (board.name == bus_name) return board.path;

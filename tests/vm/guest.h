@@ -84,6 +84,16 @@ bool exists(const std::string& path);
 // Gives a PCI function to the driver, takes it away; both wait until it is done.
 void bind_board(const std::string& bus_name);
 void unbind_board(const std::string& bus_name);
+// Takes a board away for as long as it lives; a test that fails meanwhile leaves it bound.
+class Unbound {
+ public:
+  explicit Unbound(const char* bus_name) : bus_name_(bus_name) { unbind_board(bus_name); }
+  Unbound(const Unbound&) = delete;
+  ~Unbound();
+
+ private:
+  const char* bus_name_;
+};
 // The device file of a bound board, found by its bus name.
 std::string node_of(const std::string& bus_name);
 sluice::Device open_board(const std::string& bus_name, bool read_only = false);

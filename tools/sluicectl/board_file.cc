@@ -11,6 +11,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <memory>
+#include <string_view>
 
 #include "number.h"
 
@@ -32,11 +33,10 @@ struct Place {
 
 Result<void> check_keys(const Place& place, std::initializer_list<const char*> known) {
   for (const auto& [key, value] : place.table) {
-    const bool found =
-        std::any_of(known.begin(), known.end(), [&](const char* k) { return key.str() == k; });
-    if (!found) {
+    const std::string_view name = key.str();
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
       return fail(EBADMSG, fmt::format("{}: line {}: unknown key '{}'", place.name,
-                                       value.source().begin.line, key.str()));
+                                       value.source().begin.line, name));
     }
   }
   return {};
