@@ -100,7 +100,7 @@ enum sluice_board_state {
 struct sluice_board {
 	struct device dev;
 	struct miscdevice misc;
-	char node[16];
+	char node[24];
 	struct device *parent;
 	const struct sluice_bus_ops *bus;
 	u32 n_windows;

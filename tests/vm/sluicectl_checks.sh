@@ -174,7 +174,7 @@ expect 0 guest_tests as 1000 900 sluicectl $E r 0
 prints 0x010000ed
 
 check sluicectl_survives_a_board_that_goes
-sluicectl $E irq wait >$out 2>$err &
+sluicectl $E irq wait --timeout 10000 >$out 2>$err &
 waiter=$!
 sleep 0.3
 echo 0000:00:04.0 >/sys/bus/pci/drivers/sluice/unbind
