@@ -69,7 +69,7 @@ struct sluice_io {
 	void __iomem *page;	/* to be unmapped, or NULL */
 };
 
-static int sluice_io_check(const struct sluice_win *win, const struct sluice_reg *reg)
+static int sluice_io_check(const struct sluice_win *win, const struct sluice_reg *reg, bool write)
 {
 	u32 bytes = reg->width / 8;
 
@@ -81,6 +81,10 @@ static int sluice_io_check(const struct sluice_win *win, const struct sluice_reg
 		return -ERANGE;
 	if (reg->width == 64 && (win->kind == SLUICE_WINDOW_PORT || !IS_ENABLED(CONFIG_64BIT)))
 		return -EOPNOTSUPP;
+	if (write && reg->value > GENMASK_ULL(reg->width - 1, 0))
+		return -EINVAL;
+	if (write && !(win->caps & SLUICE_WINDOW_CAN_WRITE))
+		return -EPERM;
 	return 0;
 }
 
@@ -106,61 +110,44 @@ static void sluice_io_end(const struct sluice_io *io)
 		iounmap(io->page);
 }
 
-int sluice_reg_read(struct sluice_file *sf, struct sluice_reg *reg)
+static int sluice_reg_access(struct sluice_file *sf, struct sluice_reg *reg, bool write)
 {
 	struct sluice_board *board = sf->board;
 	const struct sluice_win *win;
 	struct sluice_io io;
 	int err;
 
-	if (!(sf->mode & FMODE_READ))
+	if (!(sf->mode & (write ? FMODE_WRITE : FMODE_READ)))
 		return -EBADF;
 	err = sluice_board_enter(board);
 	if (err)
 		return err;
 	win = sluice_board_window(board, reg->window);
-	err = win ? sluice_io_check(win, reg) : -EINVAL;
+	err = win ? sluice_io_check(win, reg, write) : -EINVAL;
 	if (!err)
 		err = sluice_io_begin(win, reg->offset, &io);
 	if (err)
 		goto out;
 
-	reg->value = sluice_io_read(board, reg, io.at);
+	if (write)
+		sluice_io_write(board, reg, io.at);
+	else
+		reg->value = sluice_io_read(board, reg, io.at);
 	sluice_io_end(&io);
 	/* All ones is what a bus answers for a board that is no longer there. */
-	if (reg->value == GENMASK_ULL(reg->width - 1, 0) && !board->bus->present(board))
+	if (!write && reg->value == GENMASK_ULL(reg->width - 1, 0) && !board->bus->present(board))
 		err = -ENODEV;
 out:
 	sluice_board_leave(board);
 	return err;
 }
 
-int sluice_reg_write(struct sluice_file *sf, const struct sluice_reg *reg)
+int sluice_reg_read(struct sluice_file *sf, struct sluice_reg *reg)
 {
-	struct sluice_board *board = sf->board;
-	const struct sluice_win *win;
-	struct sluice_io io;
-	int err;
+	return sluice_reg_access(sf, reg, false);
+}
 
-	if (!(sf->mode & FMODE_WRITE))
-		return -EBADF;
-	err = sluice_board_enter(board);
-	if (err)
-		return err;
-	win = sluice_board_window(board, reg->window);
-	err = win ? sluice_io_check(win, reg) : -EINVAL;
-	if (!err && reg->value > GENMASK_ULL(reg->width - 1, 0))
-		err = -EINVAL;
-	if (!err && !(win->caps & SLUICE_WINDOW_CAN_WRITE))
-		err = -EPERM;
-	if (!err)
-		err = sluice_io_begin(win, reg->offset, &io);
-	if (err)
-		goto out;
-
-	sluice_io_write(board, reg, io.at);
-	sluice_io_end(&io);
-out:
-	sluice_board_leave(board);
-	return err;
+int sluice_reg_write(struct sluice_file *sf, struct sluice_reg *reg)
+{
+	return sluice_reg_access(sf, reg, true);
 }

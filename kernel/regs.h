@@ -9,6 +9,6 @@ struct sluice_file;
 struct sluice_reg;
 
 int sluice_reg_read(struct sluice_file *sf, struct sluice_reg *reg);
-int sluice_reg_write(struct sluice_file *sf, const struct sluice_reg *reg);
+int sluice_reg_write(struct sluice_file *sf, struct sluice_reg *reg);
 
 #endif /* SLUICE_REGS_H */

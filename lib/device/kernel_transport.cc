@@ -16,9 +16,9 @@
 #include <climits>
 #include <cstring>
 
-#include "../../kernel/shared/abi_check.h"
 #include "device/access.h"
 #include "device/transport.h"
+#include "kernel/shared/abi_check.h"
 
 namespace sluice {
 namespace {

@@ -7,13 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <initializer_list>
-#include <memory>
 #include <string_view>
 
 #include "number.h"
+#include "tools/common/cli.h"
 
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
@@ -261,14 +259,7 @@ Result<BoardFile> parse_board(const std::string& text, const std::string& path) 
 }
 
 Result<BoardFile> load_board(const std::string& path) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "re"), std::fclose);
-  if (file == nullptr) return fail(errno, fmt::format("{}: {}", path, std::strerror(errno)));
-  std::string text;
-  char chunk[4096];
-  while (const size_t n = std::fread(chunk, 1, sizeof(chunk), file.get())) text.append(chunk, n);
-  if (std::ferror(file.get())) {
-    return fail(errno, fmt::format("{}: {}", path, std::strerror(errno)));
-  }
+  SLUICE_TRY(const std::string text, sluice::cli::read_text(path));
   return parse_board(text, path);
 }
 

@@ -5,20 +5,21 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <cstring>
 #include <functional>
 
 #include "commands.h"
 #include "number.h"
+#include "tools/common/cli.h"
 
 namespace {
 
 using sluice::Result;
 using sluicectl::Options;
 
-constexpr int kFailed = 1;
-constexpr int kWrongUsage = 2;
+using sluice::cli::kFailed;
+
+constexpr char kProgram[] = "sluicectl";
 
 // Everything that the command line can say, as text; numbers are parsed by one function.
 struct Arguments {
@@ -187,20 +188,20 @@ void on_sigbus(int) {
 }
 
 int report(const sluice::Error& error) {
-  std::fprintf(stderr, "sluicectl: %s\n", error.message.c_str());
-  return error.code == sluicectl::kUsage ? kWrongUsage : kFailed;
+  sluice::cli::complain(kProgram, error.message);
+  return error.code == sluicectl::kUsage ? sluice::cli::kUsage : kFailed;
 }
 
 int finish(Arguments& args) {
   const Result<std::string> output = args.command();
-  if (!output) return report(*&output.error());
-  if (std::fputs(output->c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+  if (!output) return report(output.error());
+  if (!sluice::cli::write_out(*output)) {
     return report({errno, std::string("standard output: ") + std::strerror(errno)});
   }
   // One line per board that could not be opened.
   for (size_t at = 0; at < args.skipped.size();) {
     const size_t end = args.skipped.find('\n', at);
-    std::fprintf(stderr, "sluicectl: %s\n", args.skipped.substr(at, end - at).c_str());
+    sluice::cli::complain(kProgram, std::string_view(args.skipped).substr(at, end - at));
     at = end + 1;
   }
   return args.skipped.empty() ? 0 : kFailed;
@@ -222,9 +223,9 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "sluicectl: %s\nsluicectl: see sluicectl --help\n",
-                 complaint(app, error).c_str());
-    return kWrongUsage;
+    sluice::cli::complain(kProgram, complaint(app, error));
+    sluice::cli::complain(kProgram, "see sluicectl --help");
+    return sluice::cli::kUsage;
   }
   if (const auto window = number(args.window)) {
     args.options.window = static_cast<uint32_t>(*window);
