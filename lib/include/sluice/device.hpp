@@ -65,8 +65,7 @@ class Mapping {
 
  private:
   friend class Device;
-  Mapping(void* data, size_t size, bool writable)
-      : data_(data), size_(size), writable_(writable) {}
+  Mapping(void* data, size_t size, bool writable) : data_(data), size_(size), writable_(writable) {}
   void* data_ = nullptr;
   size_t size_ = 0;
   bool writable_ = false;
