@@ -39,7 +39,7 @@ PKGS_kernel := gcc linux-headers-amd64 sparse kmod
 PKGS_unit := libcriterion-dev valgrind
 PKGS_e2e := nodejs npm python3 curl systemd man-db
 PKGS_vm := qemu-system-x86 busybox-static cpio python3
-PKGS_lint := clang-format clang-tidy python3 binutils
+PKGS_lint := clang-format clang-tidy shellcheck python3 binutils man-db git
 
 .PHONY: all build kernel run serve check check-unit check-e2e check-vm check-lint bench lint format clean help install
 all: build

@@ -201,7 +201,7 @@ Test(sampler, parameters_are_checked) {
   cr_assert(bad([](auto& p) { p.temperature = -0.1f; }, "temperature"));
   cr_assert(bad([](auto& p) { p.temperature = kNan; }, "temperature"));
   cr_assert(bad([](auto& p) { p.temperature = kInf; }, "temperature"));
-  cr_assert(bad([](auto& p) { p.top_p = 0; }, "top_p"));
+  cr_assert(bad([](auto& p) { p.top_p = -0.1f; }, "top_p"));
   cr_assert(bad([](auto& p) { p.top_p = 1.01f; }, "top_p is 1.01"));
   cr_assert(bad([](auto& p) { p.top_p = kNan; }, "top_p"));
   cr_assert(bad([](auto& p) { p.min_p = -1; }, "min_p"));

@@ -37,7 +37,9 @@ Action add_perplexity(CLI::App& app) {
             return true;
           });
     }
-    SLUICE_CHECK(result);
+    if (!result) {
+      return fail(result.error().code, fmt::format("{}: {}", flags->file, result.error().message));
+    }
     if (flags->json) {
       const nlohmann::ordered_json out = {{"perplexity", result->value},
                                           {"tokens", result->n_tokens},

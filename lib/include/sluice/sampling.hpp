@@ -13,9 +13,10 @@
 namespace sluice {
 
 struct SamplingParams {
-  float temperature = 0.8f;     // 0: greedy
-  uint32_t top_k = 40;          // keep the k largest; 0: all
-  float top_p = 0.95f;          // keep the smallest set whose probability reaches p; 1: all
+  float temperature = 0.8f;  // 0: greedy
+  uint32_t top_k = 40;       // keep the k largest; 0: all
+  float top_p =
+      0.95f;  // keep the smallest set whose probability reaches p; 0: the likeliest, 1: all
   float min_p = 0.05f;          // drop what is less likely than p times the likeliest; 0: none
   float repeat_penalty = 1.0f;  // divides positive, multiplies negative logits of recent tokens
   uint32_t repeat_last_n = 64;  // how many recent tokens it looks at

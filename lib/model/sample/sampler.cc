@@ -34,7 +34,7 @@ Result<void> check(bool good, const char* field, float value, const char* expect
 Result<void> SamplingParams::validate() const {
   SLUICE_CHECK(check(std::isfinite(temperature) && temperature >= 0, "temperature", temperature,
                      "a number of 0 or more"));
-  SLUICE_CHECK(check(top_p > 0 && top_p <= 1, "top_p", top_p, "more than 0 and at most 1"));
+  SLUICE_CHECK(check(top_p >= 0 && top_p <= 1, "top_p", top_p, "0 to 1"));
   SLUICE_CHECK(check(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1"));
   return check(std::isfinite(repeat_penalty) && repeat_penalty > 0, "repeat_penalty",
                repeat_penalty, "more than 0");
