@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <sluice/engine.hpp>
+#include <sluice/quantize.hpp>
 
 #include "ops/kernels/kernels.h"
 #include "support.h"
@@ -23,6 +24,18 @@ std::shared_ptr<const Model> tales() {
   cr_assert(model.has_value(), "%s", why(model));
   return *model;
 }
+
+// The model for tests that any model can serve.
+std::shared_ptr<const Model> subject() {
+  if (!test::lightest()) return tales();
+  const test::TempDir dir;
+  cr_assert(synthesize("tiny", "F16", dir.file("tiny.gguf")).has_value());
+  auto model = Model::load(dir.file("tiny.gguf"));
+  cr_assert(model.has_value(), "%s", why(model));
+  return *model;
+}
+
+uint32_t subject_vocab() { return subject()->info().n_vocab; }
 
 std::unique_ptr<Engine> engine_for(std::shared_ptr<const Model> model,
                                    const EngineOptions& options = {}) {
@@ -56,7 +69,7 @@ std::vector<float> all_logits(Engine& engine, Sequence& sequence, std::span<cons
 
 std::vector<float> all_logits(const EngineOptions& options, std::span<const int32_t> tokens,
                               uint32_t chunk, uint32_t window = 0) {
-  const auto engine = engine_for(tales(), options);
+  const auto engine = engine_for(subject(), options);
   auto sequence = engine->new_sequence(window);
   cr_assert(sequence.has_value(), "%s", why(sequence));
   return all_logits(*engine, *sequence, tokens, chunk);
@@ -83,7 +96,8 @@ void check_golden(const std::string& name, std::shared_ptr<const Model> model) {
   size_t n = 0;
   for (const auto& g : fixture["greedy"]) {
     if (test::light() && ++n > 1) break;
-    const auto expected = g["greedy"].get<std::vector<int32_t>>();
+    auto expected = g["greedy"].get<std::vector<int32_t>>();
+    if (test::lightest()) expected.resize(std::min<size_t>(expected.size(), 3));
     const auto prompt = model->tokenizer()->encode(g["prompt"].get<std::string>(), true);
     cr_expect(prompt == g["prompt_ids"].get<std::vector<int32_t>>());
     params.n_predict = static_cast<uint32_t>(expected.size());
@@ -120,7 +134,7 @@ Test(engine, golden_stories) {
 }
 
 Test(engine, same_bits_on_every_isa_and_thread_count) {
-  const auto tokens = some_tokens(test::light() ? 6 : 40, 2048);
+  const auto tokens = some_tokens(test::light() ? 6 : 40, subject_vocab());
   const auto reference = all_logits(options_of("scalar", 1), tokens, 64);
   for (size_t i = 0; i < kNumIsas; ++i) {
     if (!kIsas[i].usable()) continue;
@@ -132,7 +146,7 @@ Test(engine, same_bits_on_every_isa_and_thread_count) {
 }
 
 Test(engine, same_bits_in_chunks) {
-  const auto tokens = some_tokens(test::light() ? 9 : 200, 2048);
+  const auto tokens = some_tokens(test::light() ? 9 : 200, subject_vocab());
   const auto whole = all_logits({}, tokens, 512);
   for (const uint32_t chunk : {1u, 7u, 64u}) {
     cr_expect(same_bits(whole, all_logits({}, tokens, chunk)), "chunks of %u", chunk);
@@ -140,8 +154,8 @@ Test(engine, same_bits_in_chunks) {
 }
 
 Test(engine, same_bits_in_company) {
-  const auto engine = engine_for(tales());
-  const auto tokens = some_tokens(test::light() ? 12 : 60, 2048);
+  const auto engine = engine_for(subject());
+  const auto tokens = some_tokens(test::light() ? 12 : 60, engine->model().info().n_vocab);
   std::vector<std::vector<float>> alone;
   for (uint32_t i = 0; i < 3; ++i) {
     auto s = engine->new_sequence();
@@ -174,7 +188,7 @@ Test(engine, same_bits_in_company) {
 
 Test(engine, a_window_goes_on_for_ever_and_chunks_change_nothing) {
   const uint32_t n = test::light() ? 80 : 700;
-  const auto tokens = some_tokens(n, 2048);
+  const auto tokens = some_tokens(n, subject_vocab());
   const auto one = all_logits({}, tokens, 1, 64);
   cr_expect(same_bits(one, all_logits({}, tokens, 7, 64)));
   if (!test::light()) cr_expect(same_bits(one, all_logits({}, tokens, 512, 64)));
@@ -187,9 +201,9 @@ Test(engine, a_window_goes_on_for_ever_and_chunks_change_nothing) {
 // What a windowed token sees equals a text of the first block and the newest tokens in which it
 // stands at its place in the cache: the rotations depend on distances alone, up to rounding.
 Test(engine, a_window_sees_what_it_should) {
-  const auto model = tales();
+  const auto model = subject();
   const auto engine = engine_for(model);
-  const auto tokens = some_tokens(64 + 16, 2048);
+  const auto tokens = some_tokens(64 + 16, model->info().n_vocab);
   auto windowed = engine->new_sequence(64);
   // One layer's keys depend on what their own tokens saw, so only a model of one layer could be
   // compared with a recomputation; here the distribution must stay close to that of the full
@@ -202,7 +216,9 @@ Test(engine, a_window_sees_what_it_should) {
   const float* b = whole.data() + (tokens.size() - 1) * n_vocab;
   double dot = 0, aa = 0, bb = 0;
   for (size_t i = 0; i < n_vocab; ++i) dot += a[i] * b[i], aa += a[i] * a[i], bb += b[i] * b[i];
-  cr_expect(dot / std::sqrt(aa * bb) > 0.95, "correlation %g", dot / std::sqrt(aa * bb));
+  // The small model's weights are random, so that every token matters to it.
+  cr_expect(dot / std::sqrt(aa * bb) > (test::lightest() ? 0.5 : 0.95), "correlation %g",
+            dot / std::sqrt(aa * bb));
   cr_expect(!same_bits({a, a + n_vocab}, {b, b + n_vocab}));
 }
 
@@ -211,17 +227,19 @@ Test(engine, mistakes_are_errors_and_change_nothing) {
   options.max_batch_tokens = 32;
   options.max_sequences = 2;
   options.kv_tokens = 64;
-  const auto engine = engine_for(tales(), options);
+  const auto model = subject();
+  const auto n_vocab = static_cast<int32_t>(model->info().n_vocab);
+  const auto engine = engine_for(model, options);
   auto s = *engine->new_sequence();
   auto t = *engine->new_sequence();
   auto u = *engine->new_sequence();
-  const auto tokens = some_tokens(64, 2048);
+  const auto tokens = some_tokens(64, model->info().n_vocab);
   const auto step = [&](std::vector<StepInput> in) { return engine->step(in); };
   cr_expect(is_error(step({}), EINVAL, {"0 sequences"}));
   cr_expect(is_error(step({{&s, {}}}), EINVAL, {"no tokens"}));
   cr_expect(is_error(step({{&s, std::span(tokens).first(33)}}), EINVAL, {"33 tokens", "32"}));
-  const int32_t bad[] = {1, 2048};
-  cr_expect(is_error(step({{&s, bad}}), EINVAL, {"2048"}));
+  const int32_t bad[] = {1, n_vocab};
+  cr_expect(is_error(step({{&s, bad}}), EINVAL, {std::to_string(n_vocab)}));
   const int32_t negative[] = {-1};
   cr_expect(is_error(step({{&s, negative}}), EINVAL, {"-1"}));
   const auto one = std::span(tokens).first(1);
@@ -235,17 +253,20 @@ Test(engine, mistakes_are_errors_and_change_nothing) {
   cr_expect(same(engine->free_kv_tokens(), 64u));
   cr_expect(step({{&t, one}}).has_value());
   cr_expect(is_error(engine->new_sequence(50), EINVAL, {"window of 50"}));
-  cr_expect(is_error(engine->new_sequence(1024), EINVAL, {"window of 1024", "512"}));
+  cr_expect(is_error(engine->new_sequence(1024), EINVAL,
+                     {"window of 1024", std::to_string(model->info().n_ctx_train)}));
 }
 
 Test(engine, the_context_is_a_limit) {
-  const auto engine = engine_for(tales());
+  const auto engine = engine_for(subject());
   auto s = *engine->new_sequence();
-  const auto tokens = some_tokens(512, 2048);
+  const ModelInfo& info = engine->model().info();
+  const uint32_t n = info.n_ctx_train;
+  const auto tokens = some_tokens(n, info.n_vocab);
   const StepInput in{&s, tokens, Logits::kLast};
   cr_assert(engine->step({&in, 1}).has_value());
   const StepInput more{&s, std::span(tokens).first(1), Logits::kLast};
-  cr_expect(is_error(engine->step({&more, 1}), ENOSPC, {"513", "512"}));
+  cr_expect(is_error(engine->step({&more, 1}), ENOSPC, {std::to_string(n + 1), std::to_string(n)}));
 }
 
 Test(engine, bad_options_are_errors) {

@@ -32,7 +32,7 @@ extern criterion_suite* __stop_cr_sts[];
 namespace {
 
 constexpr int kFailed = 1, kSkipped = 77;
-constexpr double kMostSeconds = 120;  // for a test without a time limit; valgrind is slow
+constexpr unsigned kMostSeconds = 120;  // for one test
 
 // State of the one test that this process runs.
 const criterion_test* current;
@@ -90,22 +90,33 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
-void finish_one(std::map<pid_t, const criterion_test*>& running, Report& report) {
+using Clock = std::chrono::steady_clock;
+
+struct Running {
+  const criterion_test* test;
+  Clock::time_point start;
+};
+
+void finish_one(std::map<pid_t, Running>& running, Report& report) {
   int status = 0;
   const pid_t pid = wait(&status);
   const auto it = running.find(pid);
   if (it == running.end()) return;
+  const auto [test, start] = it->second;
+  const std::chrono::duration<double> took = Clock::now() - start;
+  char seconds[32];
+  std::snprintf(seconds, sizeof(seconds), "(%.2fs)", took.count());
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-    report.add(it->second, "ok");
+    report.add(test, "ok", seconds);
   } else if (WIFEXITED(status) && WEXITSTATUS(status) == kSkipped) {
-    report.add(it->second, "ok", "# SKIP it says why above");
+    report.add(test, "ok", "# SKIP it says why above");
   } else {
-    report.add(it->second, "not ok");
+    report.add(test, "not ok", seconds);
   }
   running.erase(it);
 }
 
-void start_one(const Case& one, std::map<pid_t, const criterion_test*>& running, Report& report) {
+void start_one(const Case& one, std::map<pid_t, Running>& running, Report& report) {
   // A fatal signal would be an error to valgrind.
   if (one.test->data->signal || one.test->data->exit_code || one.test->data->disabled) {
     report.add(one.test, "ok", "# SKIP it is to end by a signal or status, or is disabled");
@@ -114,14 +125,14 @@ void start_one(const Case& one, std::map<pid_t, const criterion_test*>& running,
   std::fflush(nullptr);
   const pid_t pid = fork();
   if (pid == 0) {
-    alarm(static_cast<unsigned>(kMostSeconds));
+    alarm(kMostSeconds);
     parameter = one.parameter;
     run_one(one.test);
   }
   if (pid < 0) {
     report.add(one.test, "not ok");
   } else {
-    running[pid] = one.test;
+    running[pid] = {one.test, Clock::now()};
   }
 }
 
@@ -202,7 +213,7 @@ int main(int argc, char** argv) {
   }
   Report report{tap};
   const std::vector<Case> cases = all_cases();
-  std::map<pid_t, const criterion_test*> running;
+  std::map<pid_t, Running> running;
   const size_t most = static_cast<size_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   for (const Case& one : cases) {
     if (running.size() >= most) finish_one(running, report);

@@ -42,6 +42,12 @@ bool same(const A& a, const B& b) {
 // True under sanitizers and valgrind: heavy tests take smaller sizes.
 inline bool light() { return std::getenv("SLUICE_TEST_LIGHT") != nullptr; }
 
+// True under valgrind, where a multiplication takes a hundred times as long: the smallest sizes.
+inline bool lightest() {
+  const char* value = std::getenv("SLUICE_TEST_LIGHT");
+  return value && std::string_view(value) == "2";
+}
+
 // A folder that is removed with everything in it. A failed assertion leaves by longjmp and keeps
 // it.
 class TempDir {
