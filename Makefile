@@ -82,6 +82,24 @@ run: $(O)/bin/sluice
 	$(Q)$(O)/bin/sluice run -p "$$PROMPT" -n $(N) --temp 0.8 --top-p 0.95 --seed $(SEED)
 export PROMPT
 
+# --- installing ----------------------------------------------------------------------------------
+INSTALL := install -D
+install: build
+	$(Q)for p in $(PROGRAMS); do $(INSTALL) -m 755 $$p $(DESTDIR)$(PREFIX)/bin/$${p##*/}; done
+	$(Q)$(INSTALL) -m 644 $(O)/lib/libsluice.a -t $(DESTDIR)$(PREFIX)/lib
+	$(Q)$(INSTALL) -m 755 $(O)/lib/$(SONAME) -t $(DESTDIR)$(PREFIX)/lib
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libsluice.so
+	$(Q)$(INSTALL) -m 644 lib/include/sluice/*.h lib/include/sluice/*.hpp -t $(DESTDIR)$(PREFIX)/include/sluice
+	$(Q)$(INSTALL) -m 644 docs/man/*.1 -t $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)$(INSTALL) -m 644 docs/man/*.8 -t $(DESTDIR)$(PREFIX)/share/man/man8
+	$(Q)$(INSTALL) -m 644 daemon/systemd/sluiced.service -t $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(Q)sed -i 's,^ExecStart=[^ ]*/sluiced,ExecStart=$(PREFIX)/bin/sluiced,' \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/sluiced.service
+	$(Q)[ -e $(DESTDIR)/etc/sluice/sluiced.toml ] || \
+		$(INSTALL) -m 644 daemon/systemd/sluiced.toml -t $(DESTDIR)/etc/sluice
+	$(Q)$(INSTALL) -m 644 packaging/udev/*.rules -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d
+	$(Q)$(INSTALL) -m 644 daemon/systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
+
 # --- housekeeping ------------------------------------------------------------------------------
 clean:
 	$(Q)rm -rf $(O)
@@ -99,7 +117,7 @@ help:
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
 #: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
 #: make format                apply clang-format
-#: make install               into DESTDIR and PREFIX
+#: make install               programs, library, man pages, unit and udev rule, under DESTDIR and PREFIX
 #: make clean                 remove build/
 #: V=1 shows commands; NO_INSTALL=1 only names the packages that are missing.
 
