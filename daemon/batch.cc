@@ -11,7 +11,7 @@ uint64_t blocks_for(uint64_t n_tokens) { return (n_tokens + kBlockTokens - 1) / 
 
 }  // namespace
 
-std::vector<Grant> plan_step(std::span<const Progress> running, const StepBudget& budget) {
+std::vector<Grant> plan_step(std::span<const SequenceProgress> running, const StepBudget& budget) {
   std::vector<Grant> grants;
   uint64_t tokens_left = budget.tokens;
   const auto grant = [&](size_t index) {
@@ -29,10 +29,11 @@ std::vector<Grant> plan_step(std::span<const Progress> running, const StepBudget
   return grants;
 }
 
-bool may_start(uint64_t n_tokens, std::span<const Progress> running, uint64_t free_kv_tokens) {
+bool may_start(uint64_t n_tokens, std::span<const SequenceProgress> running,
+               uint64_t free_kv_tokens) {
   if (running.empty()) return true;  // nothing to wait for
   uint64_t needed = blocks_for(n_tokens) + 1;
-  for (const Progress& sequence : running) {
+  for (const SequenceProgress& sequence : running) {
     needed += blocks_for(sequence.computed + sequence.pending) - blocks_for(sequence.computed);
   }
   return needed <= free_kv_tokens / kBlockTokens;

@@ -21,7 +21,7 @@ struct StepBudget {
 
 // A running sequence, in tokens: how many its KV blocks hold, and how many its text has beyond them
 // (1 while it generates, more while its prompt is being read).
-struct Progress {
+struct SequenceProgress {
   uint64_t computed = 0;
   uint64_t pending = 0;
 };
@@ -35,12 +35,13 @@ struct Grant {
 // Sequences that generate come first, so that a long prompt delays nobody's next token; what is
 // left of the budget goes to prompts, in chunks. Within both, the order of `running` (oldest
 // first).
-std::vector<Grant> plan_step(std::span<const Progress> running, const StepBudget& budget);
+std::vector<Grant> plan_step(std::span<const SequenceProgress> running, const StepBudget& budget);
 
 // Whether a waiting sequence of `n_tokens` may start beside the running ones. It needs blocks for
 // all its tokens and one to grow into, besides those that the running ones will take for their
 // pending tokens: a sequence that was just preempted must not come back only to be preempted again.
-bool may_start(uint64_t n_tokens, std::span<const Progress> running, uint64_t free_kv_tokens);
+bool may_start(uint64_t n_tokens, std::span<const SequenceProgress> running,
+               uint64_t free_kv_tokens);
 
 }  // namespace sluice::daemon
 

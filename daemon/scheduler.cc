@@ -27,7 +27,7 @@ struct Scheduler::Task {
     for (const int32_t token : tokens) sampler.accept(token);
   }
 
-  Progress progress() const { return {n_computed, tokens.size() - n_computed}; }
+  SequenceProgress progress() const { return {n_computed, tokens.size() - n_computed}; }
 
   void emit(std::string piece, std::optional<Finish> finish) {
     if (!job.stream) {
@@ -111,6 +111,7 @@ void Scheduler::run() {
   while (take_orders()) {
     try {
       admit();
+      publish_stats();  // what was admitted leaves the queue now, not after the step
       if (!running_.empty()) step();
     } catch (const std::exception& error) {  // out of memory, in all likelihood
       spdlog::error("engine thread: {}", error.what());
@@ -156,7 +157,7 @@ void Scheduler::drop_cancelled(const std::vector<uint64_t>& requests) {
 
 // Moves waiting sequences to the running ones while there is room.
 void Scheduler::admit() {
-  std::vector<Progress> progress;
+  std::vector<SequenceProgress> progress;
   for (const auto& task : running_) progress.push_back(task->progress());
   while (!waiting_.empty() && running_.size() < budget_.sequences) {
     Task& task = *waiting_.front();
@@ -182,7 +183,7 @@ void Scheduler::admit() {
 
 // One step for all running sequences.
 void Scheduler::step() {
-  std::vector<Progress> progress;
+  std::vector<SequenceProgress> progress;
   for (const auto& task : running_) progress.push_back(task->progress());
   const auto grants = plan_step(progress, budget_);
   const auto computed = compute(grants);

@@ -4,13 +4,14 @@ UNIT_SRCS := $(sort $(wildcard tests/unit/*_test.cc))
 # What the tools are made of, without their main().
 UNIT_TOOL_SRCS := $(filter-out %/main.cc,$(sort $(wildcard tools/sluicectl/*.cc tools/common/*.cc)))
 unit_test_objs = $(UNIT_SRCS:%.cc=$(1)/obj/%.o)
-unit_objs = $(unit_test_objs) $(UNIT_TOOL_SRCS:%.cc=$(1)/obj/%.o) $(lib_objs) $(1)/obj/models/embedded.o
+unit_objs = $(unit_test_objs) $(UNIT_TOOL_SRCS:%.cc=$(1)/obj/%.o) $(daemon_testable_objs) $(lib_objs) \
+	$(1)/obj/models/embedded.o
 
 define unit_rules
 $(call unit_test_objs,$(1)): | $(O)/.need-unit
 $(1)/bin/unit-tests: $(call unit_objs,$(1))
 	$$(call say,LD,$$@)
-	$(Q)mkdir -p $$(@D) && $(CXX) $(LDFLAGS) $(2) -o $$@ $$^ -lcriterion $(LDLIBS)
+	$(Q)mkdir -p $$(@D) && $(CXX) $(LDFLAGS) $(2) -o $$@ $$^ -lcriterion $(LDLIBS) $(DAEMON_LDLIBS)
 endef
 $(eval $(call unit_rules,$(O),))
 $(eval $(call unit_rules,$(O)/asan,$(VARIANT_FLAGS_asan)))
@@ -19,7 +20,7 @@ $(eval $(call unit_rules,$(O)/asan,$(VARIANT_FLAGS_asan)))
 $(O)/obj/tests/unit/one_process.o: | $(O)/.need-unit
 $(O)/bin/unit-tests-fork: $(O)/obj/tests/unit/one_process.o $(call unit_objs,$(O))
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS) $(DAEMON_LDLIBS)
 
 # Plain C, no framework, no library: what else may be broken, this runs.
 $(O)/bin/smoke-test: $(O)/obj/tests/unit/smoke.o
