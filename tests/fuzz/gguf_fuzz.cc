@@ -44,7 +44,8 @@ struct Options {
 
 struct Seed {
   Bytes bytes;
-  size_t header;  // bytes in front of the tensor data
+  size_t header;               // bytes in front of the tensor data
+  std::vector<size_t> values;  // where numbers of the metadata stand
 };
 
 struct Counts {
@@ -87,7 +88,20 @@ Seed make_every_type() {
   b.tensor("one", {64, 3}, 8, 0).tensor("two", {5, 4, 3, 2}, 0, 224).pad();
   const size_t header = b.size();
   b.zeros(224 + 480);
-  return {b.bytes(), header};
+  return {b.bytes(), header, {}};
+}
+
+// Where the numbers of the metadata stand, found by their keys.
+std::vector<size_t> find_values(const GgufFile& file) {
+  const auto* begin = reinterpret_cast<const char*>(file.bytes().data());
+  const std::string_view text(begin, file.data_offset());
+  std::vector<size_t> values;
+  for (const GgufKeyValue& entry : file.metadata()) {
+    const size_t at = text.find(entry.key);
+    const bool number = entry.value.type < GgufType::kString || entry.value.type > GgufType::kArray;
+    if (number && at != std::string_view::npos) values.push_back(at + entry.key.size() + 4);
+  }
+  return values;
 }
 
 Bytes read_file(const std::string& path) {
@@ -103,7 +117,9 @@ std::vector<Seed> make_seeds(const std::string& folder) {
     const std::string path = folder + "/seed";
     if (!synthesize("tiny", type, path)) continue;
     const auto file = GgufFile::open(path);
-    if (file) seeds.push_back({read_file(path), static_cast<size_t>(file->data_offset())});
+    if (!file) continue;
+    seeds.push_back(
+        {read_file(path), static_cast<size_t>(file->data_offset()), find_values(*file)});
   }
   return seeds;
 }
@@ -118,7 +134,15 @@ class Mutator {
     const Seed& seed = below(2) ? seeds_[0] : seeds_[below(seeds_.size())];
     bytes_ = seed.bytes;
     header_ = seed.header;
-    for (uint64_t n = 1 + below(4); n > 0 && !bytes_.empty(); --n) mutate();
+    // Often values alone, so that the file stays whole and its contents are hostile.
+    const bool values = !seed.values.empty() && below(2);
+    if (values) {
+      do {
+        store(seed.values[below(seed.values.size())], interesting(), 4);
+      } while (below(3) == 0);
+    }
+    if (!values) mutate();
+    while (below(2) && !bytes_.empty()) mutate();
     bytes_.shrink_to_fit();  // so that the first byte behind the end is poisoned
     return std::move(bytes_);
   }

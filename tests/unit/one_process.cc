@@ -188,8 +188,13 @@ void criterion_skip_test(const char* format, ...) {
   std::exit(kSkipped);
 }
 
-void criterion_test_die(const char* message, ...) {
-  say("exception", 0, message);
+void criterion_test_die(const char* format, ...) {
+  char message[512];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(message, sizeof(message), format, arguments);
+  va_end(arguments);
+  say(current->data->file_, current->data->line_, message);
   std::_Exit(kFailed);
 }
 
