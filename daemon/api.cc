@@ -57,7 +57,7 @@ const Api::Route Api::kRoutes[] = {
 };
 
 Api::Api(std::shared_ptr<const Model> model, EngineInfo engine_info, Scheduler& scheduler,
-         ApiOptions options)
+         ApiOptions options, Background background)
     : model_(std::move(model)),
       engine_info_(std::move(engine_info)),
       scheduler_(scheduler),
@@ -65,7 +65,8 @@ Api::Api(std::shared_ptr<const Model> model, EngineInfo engine_info, Scheduler& 
       started_(std::chrono::duration_cast<std::chrono::seconds>(
                    std::chrono::system_clock::now().time_since_epoch())
                    .count()),
-      completions_(model_, scheduler_, options_.model_id, options_.n_ctx, options_.max_choices) {}
+      completions_(model_, scheduler_, options_.model_id, options_.n_ctx, options_.max_choices,
+                   std::move(background)) {}
 
 void Api::handle(const HttpRequest& request, const std::shared_ptr<Reply>& reply) {
   try {

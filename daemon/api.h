@@ -26,9 +26,10 @@ struct ApiOptions {
 
 class Api {
  public:
-  // The scheduler outlives the API. `engine_info` is for display.
+  // The scheduler outlives the API, and the API what it gave to `background`. `engine_info` is for
+  // display.
   Api(std::shared_ptr<const Model> model, EngineInfo engine_info, Scheduler& scheduler,
-      ApiOptions options);
+      ApiOptions options, Background background);
 
   // Answers a request, now or later. Safe to call from several threads at once.
   void handle(const HttpRequest& request, const std::shared_ptr<Reply>& reply);

@@ -4,10 +4,12 @@
 #include "completion.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -19,6 +21,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr uint32_t kDefaultMaxTokens = 16;
+constexpr size_t kLargeBody = 64 << 10;  // bytes; tokenizing takes about a second for each MiB
 
 uint64_t random_number() {
   thread_local std::mt19937_64 generator = [] {
@@ -167,20 +170,36 @@ struct CompletionService::Session {
 };
 
 CompletionService::CompletionService(std::shared_ptr<const Model> model, Scheduler& scheduler,
-                                     std::string model_id, uint32_t n_ctx, uint32_t max_choices)
+                                     std::string model_id, uint32_t n_ctx, uint32_t max_choices,
+                                     Background background)
     : model_(std::move(model)),
       scheduler_(scheduler),
       model_id_(std::move(model_id)),
       n_ctx_(n_ctx),
-      max_choices_(max_choices) {}
+      max_choices_(max_choices),
+      background_(std::move(background)) {}
 
 void CompletionService::handle(const HttpRequest& http_request,
                                const std::shared_ptr<Reply>& reply) {
-  std::vector<Job> jobs;
-  auto prepared = prepare(http_request.body, reply, &jobs);
+  if (http_request.body.size() <= kLargeBody) return start(prepare(http_request.body), reply);
+  background_([this, body = http_request.body, reply] {
+    auto prepared = std::make_shared<ApiResult<Prepared>>(
+        tl::unexpected(server_error(500, "the server ran out of resources")));
+    try {
+      *prepared = prepare(body);
+    } catch (const std::bad_alloc&) {
+      spdlog::error("out of memory for a request of {} bytes", body.size());
+    }
+    reply->post([this, prepared, reply] { start(std::move(*prepared), reply); });
+  });
+}
+
+// Hands a request's jobs to the scheduler, or answers with what is wrong with it.
+void CompletionService::start(ApiResult<Prepared> prepared, const std::shared_ptr<Reply>& reply) {
   if (!prepared) return reply->send(to_response(prepared.error()));
-  const std::shared_ptr<Session> session = std::move(*prepared);
-  const auto submitted = scheduler_.submit(std::move(jobs), [session](JobEvent event) {
+  const std::shared_ptr<Session> session = std::move(prepared->session);
+  session->reply = reply;
+  const auto submitted = scheduler_.submit(std::move(prepared->jobs), [session](JobEvent event) {
     session->reply->post([session, event = std::move(event)] { session->on_event(event); });
   });
   if (!submitted) {
@@ -194,9 +213,7 @@ void CompletionService::handle(const HttpRequest& http_request,
 }
 
 // Reads the request and turns every prompt, `n` times, into a job.
-ApiResult<std::shared_ptr<CompletionService::Session>> CompletionService::prepare(
-    const std::string& body, const std::shared_ptr<Reply>& reply,
-    std::vector<Job>* ret_jobs) const {
+ApiResult<CompletionService::Prepared> CompletionService::prepare(const std::string& body) const {
   SLUICE_API_TRY(const CompletionRequest request, read_completion_request(body));
   if (!request.model.empty() && request.model != model_id_) {
     return tl::unexpected(ApiError{404, "invalid_request_error",
@@ -239,7 +256,6 @@ ApiResult<std::shared_ptr<CompletionService::Session>> CompletionService::prepar
       session->choices.push_back({echo, {}, 0});
     }
   }
-  session->reply = reply;
   session->id = fmt::format("cmpl-{:016x}{:016x}", random_number(), random_number());
   session->created = std::chrono::duration_cast<std::chrono::seconds>(
                          std::chrono::system_clock::now().time_since_epoch())
@@ -248,8 +264,7 @@ ApiResult<std::shared_ptr<CompletionService::Session>> CompletionService::prepar
   session->stream = request.stream;
   session->include_usage = request.include_usage;
   session->n_unfinished = jobs.size();
-  *ret_jobs = std::move(jobs);
-  return session;
+  return Prepared{std::move(session), std::move(jobs)};
 }
 
 ApiResult<std::vector<int32_t>> CompletionService::prompt_ids(const CompletionRequest& request,

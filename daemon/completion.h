@@ -5,8 +5,10 @@
 #define DAEMON_COMPLETION_H
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <sluice/engine.hpp>
 
@@ -17,12 +19,17 @@
 
 namespace sluice::daemon {
 
+// Runs work on a thread of its own, soon.
+using Background = std::function<void(std::function<void()> work)>;
+
 class CompletionService {
  public:
   // A text may have `n_ctx` tokens, generated ones included; a request may ask for `max_choices`
-  // texts. The scheduler outlives the service.
+  // texts. Large prompts are tokenized in the background, so that nobody else has to wait for the
+  // network's threads. The scheduler outlives the service, the service what it gave to
+  // `background`.
   CompletionService(std::shared_ptr<const Model> model, Scheduler& scheduler, std::string model_id,
-                    uint32_t n_ctx, uint32_t max_choices);
+                    uint32_t n_ctx, uint32_t max_choices, Background background);
 
   // Answers with 200 and a completion, 400 naming the field, 404 for another model's name, or 503
   // when the queue is full.
@@ -30,10 +37,13 @@ class CompletionService {
 
  private:
   struct Session;
+  struct Prepared {
+    std::shared_ptr<Session> session;
+    std::vector<Job> jobs;
+  };
 
-  ApiResult<std::shared_ptr<Session>> prepare(const std::string& body,
-                                              const std::shared_ptr<Reply>& reply,
-                                              std::vector<Job>* ret_jobs) const;
+  ApiResult<Prepared> prepare(const std::string& body) const;
+  void start(ApiResult<Prepared> prepared, const std::shared_ptr<Reply>& reply);
   ApiResult<std::vector<int32_t>> prompt_ids(const CompletionRequest& request, size_t index) const;
   ApiResult<uint32_t> tokens_to_generate(const CompletionRequest& request, size_t n_prompt) const;
   ApiResult<std::string> echoed(const Prompt& prompt) const;
@@ -43,6 +53,7 @@ class CompletionService {
   const std::string model_id_;
   const uint32_t n_ctx_;
   const uint32_t max_choices_;
+  const Background background_;
 };
 
 }  // namespace sluice::daemon

@@ -88,7 +88,7 @@ void Connection::start() {
   net::co_spawn(
       socket_.get_executor(),
       [self = shared_from_this()]() -> net::awaitable<void> { co_await self->run(); },
-      [self = shared_from_this()](std::exception_ptr failure) {
+      [self = shared_from_this()](const std::exception_ptr& failure) {
         if (self->exchange_) self->exchange_->client_gone();
         self->clear_deadline();
         ErrorCode ignored;
@@ -227,9 +227,12 @@ net::awaitable<bool> Connection::answer(Parser& parser) {
   auto& message = parser.get();
   const std::string method(message.method_string());
   const std::string target = printable(message.target());
-  HttpRequest request{method == "HEAD" ? "GET" : method, path_of(message.target()),
-                      std::string(message[http::field::authorization]), std::move(message.body())};
-  state_->handler(std::move(request), exchange_);
+  {  // the body goes before the answer, which may take long, is made
+    const HttpRequest request{method == "HEAD" ? "GET" : method, path_of(message.target()),
+                              std::string(message[http::field::authorization]),
+                              std::exchange(message.body(), {})};
+    state_->handler(request, exchange_);
+  }
   co_await send_pending();
 
   const std::chrono::duration<double, std::milli> taken =

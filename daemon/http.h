@@ -49,7 +49,8 @@ class Reply {
 };
 
 // Answers a request now or later through the reply. Must not throw.
-using HttpHandler = std::function<void(HttpRequest request, std::shared_ptr<Reply> reply)>;
+using HttpHandler =
+    std::function<void(const HttpRequest& request, const std::shared_ptr<Reply>& reply)>;
 
 }  // namespace sluice::daemon
 

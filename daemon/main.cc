@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -201,9 +203,11 @@ Result<void> run(const Settings& settings) {
   net::io_context context;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<Api> api;
-  Server server(
-      context, server_options(settings),
-      [&api](HttpRequest request, std::shared_ptr<Reply> reply) { api->handle(request, reply); });
+  net::thread_pool background(1);
+  Server server(context, server_options(settings),
+                [&api](const HttpRequest& request, const std::shared_ptr<Reply>& reply) {
+                  api->handle(request, reply);
+                });
   SLUICE_CHECK(server.bind());  // before the model is loaded: a port in use is found at once
 
   notify_manager("STATUS=Loading the model");
@@ -217,13 +221,18 @@ Result<void> run(const Settings& settings) {
   const EngineInfo engine_info = engine->info();
   scheduler = std::make_unique<Scheduler>(std::move(engine),
                                           static_cast<uint32_t>(settings.max_queue), watchdog);
-  api = std::make_unique<Api>(model, engine_info, *scheduler, std::move(options));
+  api = std::make_unique<Api>(
+      model, engine_info, *scheduler, std::move(options),
+      [&background](std::function<void()> work) { net::post(background, std::move(work)); });
 
   const Shutdown shutdown(context, server, std::chrono::seconds(settings.drain_seconds));
   const Heartbeat heartbeat(context, watchdog);
   SLUICE_CHECK(server.listen());
   const std::string status = fmt::format("Serving {} on {}", model_id, server.url());
   spdlog::info("{}", status);
+  if (!needs_key && !server.is_local()) {
+    spdlog::warn("whoever can reach this port may use it: there is no --api-key-file");
+  }
   notify_manager(fmt::format("READY=1\nSTATUS={}", status));
   if (isatty(STDERR_FILENO) != 0) print_hint(server.url(), needs_key);
   serve(context, settings.http_threads);

@@ -114,6 +114,11 @@ std::string Server::url() const {
   return fmt::format("http://{}:{}", address, endpoint.port());
 }
 
+bool Server::is_local() const {
+  boost::system::error_code error;
+  return acceptor_.local_endpoint(error).address().is_loopback();
+}
+
 void Server::drain(std::function<void()> done) {
   net::post(acceptor_.get_executor(), [this, done = std::move(done)]() mutable {
     boost::system::error_code ignored;

@@ -48,6 +48,8 @@ class Server {
   Result<void> listen();
   // "http://127.0.0.1:8080", after bind().
   std::string url() const;
+  // Whether only this machine can reach it, after bind().
+  bool is_local() const;
 
   // Accepts no more, closes idle connections, lets the others finish what they are at, and calls
   // `done` (on a thread of the context) when the last one is closed. Safe to call from any thread,

@@ -125,6 +125,21 @@ class ConcurrencyTest(unittest.TestCase):
             self.assertLess(sorted(times)[10], 0.5)
             connection.close()
 
+    def test_large_prompts_hold_nobody_up(self):
+        """Texts of megabytes are tokenized (to be refused with their counts) beside the others."""
+        large = {"prompt": "Once upon a time, " * 30000}
+        with Daemon() as daemon, ThreadPoolExecutor(4) as pool:
+            refusals = [pool.submit(daemon.post, "/v1/completions", large) for _ in range(4)]
+            time.sleep(0.1)
+            started = time.monotonic()
+            daemon.health()
+            daemon.complete(prompt="a", max_tokens=2)
+            self.assertLess(time.monotonic() - started, 1)
+            for refusal in refusals:
+                response = refusal.result()
+                self.assertEqual(response.status, 400)
+                self.assertEqual(response.error["code"], "context_length_exceeded")
+
     def test_idle_is_asleep(self):
         with Daemon() as daemon:
             daemon.complete(prompt="a", max_tokens=2)

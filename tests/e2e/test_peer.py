@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Beside stock llama.cpp: the same tokens, the same logits within what its coarser activations cost,
+the same bytes from both quantizers, files of ours that it loads, and the comparison of speeds
+(tests/bench/run), which must not rot between two uses."""
+
+import json
+import os
+import random
+import subprocess
+import tempfile
+import unittest
+
+from programs import BUILD, MODEL, ROOT, fixture, sluice, sluice_json
+
+STOCK = os.path.join(BUILD, "e2e", "peer", "node_modules", "@node-llama-cpp", "linux-x64", "bins", "linux-x64")
+OURS, THEIRS = (os.path.join(BUILD, "bin", "sluice-peer"),), (os.path.join(BUILD, "bin", "llama-peer"), STOCK)
+
+# Largest distance of a logit to stock's. It rounds what it multiplies F16 weights with to F16, as it
+# does keys and values: 0.007 is the worst that was seen (0.002 with F32 weights, where only the keys
+# and values are rounded), on logits that span 20.
+F16_LOGITS = 0.02
+# Both round activations to 8 bits, each in its own way. Either is up to 0.15 away from the F32 result
+# of the same weights, and up to 0.18 from the other.
+Q8_0_LOGITS = 0.3
+# Where the best two logits are closer than this, either id may win: distances of such margins were
+# up to 0.005 with F16 and 0.11 with Q8_0.
+F16_TIE, Q8_0_TIE = 0.01, 0.2
+
+
+def peer(side, *args, stdin=b""):
+    """What llama-peer or sluice-peer prints, a line each."""
+    done = subprocess.run([*side, *map(str, args)], input=stdin, capture_output=True, timeout=50)
+    if done.returncode != 0:
+        raise AssertionError(f"{side[0]} {args[:2]}: status {done.returncode}: {done.stderr.decode()}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def greedy(side, model, n_predict, prompt):
+    return peer(side, "greedy", model, n_predict, *prompt)[0]
+
+
+def worst(a, b):
+    return max(abs(x - y) for x, y in zip(a["logits"], b["logits"], strict=True))
+
+
+def rms(a, b):
+    return (sum((x - y) ** 2 for x, y in zip(a["logits"], b["logits"], strict=True)) / len(a["logits"])) ** 0.5
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def make(self, *command):
+        done = sluice(*command)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def compare(self, model, prompts, n_predict, logits, tie):
+        """Prompt logits within `logits` of stock's and equal ids up to the first tie; returns how many."""
+        n_equal = 0
+        for prompt in prompts:
+            with self.subTest(model=os.path.basename(model), prompt=prompt):
+                ours, theirs = (greedy(side, model, n_predict, prompt) for side in (OURS, THEIRS))
+                self.assertLess(worst(ours, theirs), logits)
+                self.assertEqual((len(ours["ids"]), len(theirs["ids"])), (n_predict, n_predict))
+                for i, margins in enumerate(zip(ours["margins"], theirs["margins"])):
+                    if min(margins) < tie:
+                        break
+                    self.assertEqual(ours["ids"][i], theirs["ids"][i], f"token {i}, margins {margins}")
+                    n_equal += 1
+        return n_equal
+
+
+class Tokens(Folder):
+    def prompts(self):
+        return [case["prompt_ids"] for case in fixture("tales-7m-f16.json")["greedy"]]
+
+    def test_f16(self):
+        n_equal = self.compare(MODEL, self.prompts(), 48, F16_LOGITS, F16_TIE)
+        self.assertGreater(n_equal, 250)  # of 384: few runs end early
+
+    def test_q8_0_of_ours(self):
+        q8 = self.path("q8.gguf")
+        self.make("quantize", MODEL, q8, "Q8_0")
+        n_equal = self.compare(q8, self.prompts(), 24, Q8_0_LOGITS, Q8_0_TIE)
+        self.assertGreater(n_equal, 20)
+
+    def test_q8_0_is_as_close_to_exact_as_stock(self):
+        """The F32 file of the very values that the Q8_0 file holds says what is exact."""
+        q8, f32 = self.path("q8.gguf"), self.path("f32.gguf")
+        self.make("quantize", MODEL, q8, "Q8_0")
+        self.make("quantize", q8, f32, "F32")
+        ours = theirs = 0
+        for prompt in self.prompts():
+            exact = greedy(OURS, f32, 1, prompt)
+            self.assertLess(worst(exact, greedy(THEIRS, f32, 1, prompt)), F16_LOGITS / 2)
+            ours += rms(exact, greedy(OURS, q8, 1, prompt))
+            theirs += rms(exact, greedy(THEIRS, q8, 1, prompt))
+        self.assertGreater(ours, 0)
+        self.assertLess(ours, 1.5 * theirs)
+
+    def test_synthetic_files(self):
+        for kind, logits, tie in (("F16", F16_LOGITS, F16_TIE), ("Q8_0", Q8_0_LOGITS, Q8_0_TIE)):
+            model = self.path(kind)
+            self.make("synth", "--preset", "tiny", "--type", kind, "-o", model)
+            prompts = [[1, 5, 9, 100], [1, 300, 200, 7, 7, 7, 8], [1] + list(range(30, 120))]
+            self.assertGreater(self.compare(model, prompts, 24, logits, tie), 8, kind)
+
+
+class Quantizer(Folder):
+    """The tensor data of both quantizers is the same to the byte."""
+
+    def tensors(self, path):
+        shown = sluice_json("inspect", path, "--json")
+        with open(path, "rb") as file:
+            data = file.read()[shown["data_offset"]:]
+        return {t["name"]: (t["type"], t["shape"], data[t["offset"]:][:t["bytes"]]) for t in shown["tensors"]}
+
+    def test_same_bytes(self):
+        tiny = self.path("tiny.gguf")
+        self.make("synth", "--preset", "tiny", "--type", "F32", "-o", tiny)
+        for source in (MODEL, tiny):
+            for kind, file_type in (("Q8_0", 7), ("F16", 1), ("BF16", 32), ("F32", 0)):
+                ours, theirs = self.path("ours.gguf"), self.path("theirs.gguf")
+                self.make("quantize", source, ours, kind)
+                peer(THEIRS, "quantize", source, theirs, file_type)
+                ours, theirs = self.tensors(ours), self.tensors(theirs)
+                self.assertEqual(ours.keys(), theirs.keys())
+                self.assertIn(kind, {t[0] for t in theirs.values()})
+                for name, (its_type, shape, data) in theirs.items():
+                    with self.subTest(source=os.path.basename(source), kind=kind, tensor=name):
+                        self.assertEqual(ours[name][:2], (its_type, shape))
+                        self.assertTrue(data and ours[name][2] == data, "the data differ")
+
+
+class Tokenizer(Folder):
+    """Only valid UTF-8: in other bytes stock trusts a lead byte and swallows the letters after it."""
+
+    PARTS = ["the ", "king", "Once", "a", " ", "  ", "\n", "\t", "\r\n", "▁", "é", "e\u0301", "日本", "🙂",
+             "👨\u200d👩\u200d👧", "\u200b", "\ufeff", "<s>", "</s>", "<0x41>", "<unk>", "19", ".", "'s", '"', "\x01",
+             "\x7f", "\u00a0", "ZZ", "qx", "—", "…", "ﬀ", "Ω", "\U0010ffff", "\u0fff", "עברית", "%", "\ue000"]
+
+    def test_odd_texts(self):
+        random_ = random.Random(4)
+        texts = ["".join(random_.choices(self.PARTS, k=random_.randint(0, 40))) for _ in range(1000)]
+        texts += ["".join(chr(c) for c in random_.choices(range(1, 0xd800), k=random_.randint(1, 12)))
+                  for _ in range(500)]
+        texts += ["x" * 3000, " " * 700, "\n" * 700, "Once upon a time, " * 200]
+        tiny = self.path("tiny.gguf")
+        self.make("synth", "--preset", "tiny", "--type", "Q8_0", "-o", tiny)
+        stdin = b"".join(text.encode() + b"\0" for text in texts)
+        for model in (MODEL, tiny):
+            ours, theirs = (peer(side, "tokenize", model, stdin=stdin) for side in (OURS, THEIRS))
+            self.assertEqual((len(ours), len(theirs)), (len(texts), len(texts)))
+            for text, a, b in zip(texts, ours, theirs):
+                with self.subTest(model=os.path.basename(model), text=text):
+                    self.assertEqual(a, b)
+        self.assertEqual(ours[0], sluice_json("tokenize", "-m", tiny, "--no-bos", "--", texts[0]))
+
+
+class Speed(Folder):
+    def test_small_run(self):
+        """What `make bench SMALL=1` does; how fast both are does not matter here."""
+        pages = [os.path.join(ROOT, "docs", "performance.md"), os.path.join(ROOT, "docs", "images", "kv-study.svg")]
+        before = [os.stat(page).st_mtime_ns for page in pages]
+        out = self.path("out")
+        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), "--small", "--out", out, BUILD],
+                              capture_output=True, text=True, timeout=50)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        with open(os.path.join(out, "results.json"), encoding="utf-8") as file:
+            results = json.load(file)
+        for model in results["models"]:
+            for what in ("prefill", "decode"):
+                row = model[what]
+                self.assertEqual((len(row["sluice"]), len(row["stock"])), (results["pairs"], results["pairs"]))
+                self.assertGreater(min(row["sluice"] + row["stock"] + [row["ratio"], row["share_of_limit"]]), 0)
+        self.assertGreater(min(t["ratio"] for t in results["kv_study"]["totals"]), 0)
+        self.assertGreater(results["limits"]["f32_fma_per_s"], 0)
+        for name in ("speed", "limits", "kv-study", "drift", "machine"):
+            with self.subTest(figures=name):
+                self.assertIn(name, results["figures"])
+                with open(pages[0], encoding="utf-8") as file:
+                    self.assertIn(f"<!-- begin figures: {name} -->", file.read())
+        self.assertEqual([os.stat(page).st_mtime_ns for page in pages], before)
+
+
+if __name__ == "__main__":
+    unittest.main()
