@@ -77,7 +77,7 @@ build: $(PROGRAMS) $(LIBRARIES)
 # --- running -----------------------------------------------------------------------------------
 PROMPT ?= Once upon a time
 N ?= 200
-SEED ?= 1
+SEED ?= 5
 run: $(O)/bin/sluice
 	$(Q)$(O)/bin/sluice run -p "$$PROMPT" -n $(N) --temp 0.8 --top-p 0.95 --seed $(SEED)
 export PROMPT
@@ -106,7 +106,7 @@ clean:
 
 help:
 	@sed -n 's/^#: *//p' Makefile
-#: make run [PROMPT="..." N=200 SEED=1]  build and tell a story from the embedded model
+#: make run [PROMPT="..." N=200 SEED=5]  build and tell a story from the embedded model
 #: make serve [PORT=8080]     start the daemon on 127.0.0.1 with the embedded model
 #: make build                 programs in build/bin, libraries in build/lib
 #: make kernel                build sluice.ko against Debian's kernel headers
