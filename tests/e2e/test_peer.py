@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Beside stock llama.cpp: the same tokens, the same logits within what its coarser activations cost,
-the same bytes from both quantizers, files of ours that it loads, and the comparison of speeds
-(tests/bench/run), which must not rot between two uses."""
+the same bytes from both quantizers, and files of ours that it loads."""
 
 import json
 import os
@@ -10,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from programs import BUILD, MODEL, ROOT, fixture, sluice, sluice_json
+from programs import BUILD, MODEL, fixture, sluice, sluice_json
 
 STOCK = os.path.join(BUILD, "e2e", "peer", "node_modules", "@node-llama-cpp", "linux-x64", "bins", "linux-x64")
 OURS, THEIRS = (os.path.join(BUILD, "bin", "sluice-peer"),), (os.path.join(BUILD, "bin", "llama-peer"), STOCK)
@@ -22,9 +21,9 @@ F16_LOGITS = 0.02
 # Both round activations to 8 bits, each in its own way. Either is up to 0.15 away from the F32 result
 # of the same weights, and up to 0.18 from the other.
 Q8_0_LOGITS = 0.3
-# Where the best two logits are closer than this, either id may win: distances of such margins were
-# up to 0.005 with F16 and 0.11 with Q8_0.
-F16_TIE, Q8_0_TIE = 0.01, 0.2
+# Where the best two logits are closer than this, either id may win. No F16 choice that was seen
+# differs (margins do by 0.006); the Q8_0 choices that differ have margins below 0.015.
+F16_TIE, Q8_0_TIE = 0.01, 0.1
 
 
 def peer(side, *args, stdin=b""):
@@ -61,34 +60,49 @@ class Folder(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def compare(self, model, prompts, n_predict, logits, tie):
-        """Prompt logits within `logits` of stock's and equal ids up to the first tie; returns how many."""
-        n_equal = 0
+        """Prompt logits within `logits` of stock's; then, both fed with our greedy ids, equal choices but
+        for ties. Returns how many were no ties, and how many were."""
+        n_equal = n_ties = 0
         for prompt in prompts:
             with self.subTest(model=os.path.basename(model), prompt=prompt):
-                ours, theirs = (greedy(side, model, n_predict, prompt) for side in (OURS, THEIRS))
+                ours = greedy(OURS, model, n_predict, prompt)
+                theirs = peer(THEIRS, "follow", model, n_predict, *prompt, *ours["ids"])[0]
                 self.assertLess(worst(ours, theirs), logits)
                 self.assertEqual((len(ours["ids"]), len(theirs["ids"])), (n_predict, n_predict))
                 for i, margins in enumerate(zip(ours["margins"], theirs["margins"])):
                     if min(margins) < tie:
-                        break
+                        n_ties += 1
+                        continue
                     self.assertEqual(ours["ids"][i], theirs["ids"][i], f"token {i}, margins {margins}")
                     n_equal += 1
-        return n_equal
+        return n_equal, n_ties
 
 
 class Tokens(Folder):
     def prompts(self):
         return [case["prompt_ids"] for case in fixture("tales-7m-f16.json")["greedy"]]
 
+    def test_f16_alone(self):
+        """Each side feeds itself, until the first tie."""
+        n_equal = 0
+        for prompt in self.prompts():
+            ours, theirs = (greedy(side, MODEL, 48, prompt) for side in (OURS, THEIRS))
+            self.assertLess(worst(ours, theirs), F16_LOGITS)
+            margins = [*map(min, ours["margins"], theirs["margins"]), 0]
+            n = next(i for i, margin in enumerate(margins) if margin < F16_TIE)
+            self.assertEqual(ours["ids"][:n], theirs["ids"][:n])
+            n_equal += n
+        self.assertGreater(n_equal, 250)  # of 384
+
     def test_f16(self):
-        n_equal = self.compare(MODEL, self.prompts(), 48, F16_LOGITS, F16_TIE)
-        self.assertGreater(n_equal, 250)  # of 384: few runs end early
+        n_equal, n_ties = self.compare(MODEL, self.prompts(), 48, F16_LOGITS, F16_TIE)
+        self.assertGreater(n_equal, 20 * n_ties)
 
     def test_q8_0_of_ours(self):
         q8 = self.path("q8.gguf")
         self.make("quantize", MODEL, q8, "Q8_0")
-        n_equal = self.compare(q8, self.prompts(), 24, Q8_0_LOGITS, Q8_0_TIE)
-        self.assertGreater(n_equal, 20)
+        n_equal, n_ties = self.compare(q8, self.prompts(), 48, Q8_0_LOGITS, Q8_0_TIE)
+        self.assertGreater(n_equal, n_ties)
 
     def test_q8_0_is_as_close_to_exact_as_stock(self):
         """The F32 file of the very values that the Q8_0 file holds says what is exact."""
@@ -109,7 +123,8 @@ class Tokens(Folder):
             model = self.path(kind)
             self.make("synth", "--preset", "tiny", "--type", kind, "-o", model)
             prompts = [[1, 5, 9, 100], [1, 300, 200, 7, 7, 7, 8], [1] + list(range(30, 120))]
-            self.assertGreater(self.compare(model, prompts, 24, logits, tie), 8, kind)
+            n_equal, n_ties = self.compare(model, prompts, 48, logits, tie)
+            self.assertGreater(n_equal, n_ties, kind)
 
 
 class Quantizer(Folder):
@@ -161,32 +176,6 @@ class Tokenizer(Folder):
                 with self.subTest(model=os.path.basename(model), text=text):
                     self.assertEqual(a, b)
         self.assertEqual(ours[0], sluice_json("tokenize", "-m", tiny, "--no-bos", "--", texts[0]))
-
-
-class Speed(Folder):
-    def test_small_run(self):
-        """What `make bench SMALL=1` does; how fast both are does not matter here."""
-        pages = [os.path.join(ROOT, "docs", "performance.md"), os.path.join(ROOT, "docs", "images", "kv-study.svg")]
-        before = [os.stat(page).st_mtime_ns for page in pages]
-        out = self.path("out")
-        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), "--small", "--out", out, BUILD],
-                              capture_output=True, text=True, timeout=50)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        with open(os.path.join(out, "results.json"), encoding="utf-8") as file:
-            results = json.load(file)
-        for model in results["models"]:
-            for what in ("prefill", "decode"):
-                row = model[what]
-                self.assertEqual((len(row["sluice"]), len(row["stock"])), (results["pairs"], results["pairs"]))
-                self.assertGreater(min(row["sluice"] + row["stock"] + [row["ratio"], row["share_of_limit"]]), 0)
-        self.assertGreater(min(t["ratio"] for t in results["kv_study"]["totals"]), 0)
-        self.assertGreater(results["limits"]["f32_fma_per_s"], 0)
-        for name in ("speed", "limits", "kv-study", "drift", "machine"):
-            with self.subTest(figures=name):
-                self.assertIn(name, results["figures"])
-                with open(pages[0], encoding="utf-8") as file:
-                    self.assertIn(f"<!-- begin figures: {name} -->", file.read())
-        self.assertEqual([os.stat(page).st_mtime_ns for page in pages], before)
 
 
 if __name__ == "__main__":

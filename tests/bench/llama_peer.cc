@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// llama-peer: drives a stock llama.cpp (shared libraries in a folder, loaded at run time) so that
+// tests can compare tokens and logits with it and benchmarks can run beside it. Not part of the
+// product. Its headers are not at hand, so structures that it passes by value are blocks of bytes
+// that are large enough; the fields that are set must first hold the defaults that are documented.
+#include <dlfcn.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "tests/bench/side.h"
+
+namespace {
+
+struct Params {
+  unsigned char bytes[1024];
+  uint32_t& u32(size_t offset) { return *reinterpret_cast<uint32_t*>(bytes + offset); }
+};
+// llama_batch: seven words.
+struct Batch {
+  int32_t n_tokens;
+  void* pointers[6];
+};
+
+[[noreturn]] void die(const std::string& message) {
+  std::fprintf(stderr, "llama-peer: %s\n", message.c_str());
+  std::exit(1);
+}
+
+class Llama {
+ public:
+  explicit Llama(const std::string& folder) {
+    for (const char* name : {"libggml-base", "libggml", "libllama"})
+      libraries_.push_back(open(folder, name));
+    call<void(const char*)>("ggml_backend_load_all_from_path")(folder.c_str());
+    call<void(void (*)(int, const char*, void*), void*)>("llama_log_set")(
+        [](int, const char*, void*) {}, nullptr);
+    call<void()>("llama_backend_init")();
+  }
+
+  void load(const char* path) {
+    const Params params = call<Params()>("llama_model_default_params")();
+    model_ = call<void*(const char*, Params)>("llama_model_load_from_file")(path, params);
+    if (!model_) die(std::string(path) + ": cannot be loaded");
+    const void* vocab = call<const void*(const void*)>("llama_model_get_vocab")(model_);
+    n_vocab_ = call<int32_t(const void*)>("llama_vocab_n_tokens")(vocab);
+  }
+
+  void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads) {
+    Params params = call<Params()>("llama_context_default_params")();
+    // n_ctx, n_batch, n_ubatch, n_seq_max, then (after possible additions) n_threads twice.
+    if (params.u32(0) != 512 || params.u32(4) != 2048 || params.u32(8) != 512 ||
+        params.u32(12) != 1) {
+      die("the context parameters are laid out differently in this version");
+    }
+    size_t threads = 16;
+    while (threads < 64 && !(params.u32(threads) == 4 && params.u32(threads + 4) == 4))
+      threads += 4;
+    if (threads == 64) die("no thread counts where they are expected");
+    params.u32(0) = n_ctx;
+    params.u32(4) = params.u32(8) = n_batch;
+    params.u32(threads) = params.u32(threads + 4) = n_threads;
+    context_ = call<void*(void*, Params)>("llama_init_from_model")(model_, params);
+    if (!context_) die("cannot make a context");
+  }
+
+  void clear() {
+    void* memory = call<void*(void*)>("llama_get_memory")(context_);
+    call<void(void*, bool)>("llama_memory_clear")(memory, true);
+  }
+
+  void decode(std::vector<int32_t>& tokens) {
+    const Batch batch = call<Batch(int32_t*, int32_t)>("llama_batch_get_one")(
+        tokens.data(), static_cast<int32_t>(tokens.size()));
+    if (call<int32_t(void*, Batch)>("llama_decode")(context_, batch) != 0)
+      die("llama_decode failed");
+  }
+  // Waits for the results; n_vocab floats of the last token.
+  const float* logits() {
+    return call<float*(void*, int32_t)>("llama_get_logits_ith")(context_, -1);
+  }
+  int32_t n_vocab() const { return n_vocab_; }
+
+  // No BOS, no special tokens.
+  std::vector<int32_t> tokenize(const std::string& text) {
+    const void* vocab = call<const void*(const void*)>("llama_model_get_vocab")(model_);
+    auto* const tokenize =
+        call<int32_t(const void*, const char*, int32_t, int32_t*, int32_t, bool, bool)>(
+            "llama_tokenize");
+    std::vector<int32_t> ids(text.size() + 16);
+    const int32_t n = tokenize(vocab, text.data(), static_cast<int32_t>(text.size()), ids.data(),
+                               static_cast<int32_t>(ids.size()), false, false);
+    if (n < 0) die("llama_tokenize wants more room than a token for each byte");
+    ids.resize(static_cast<size_t>(n));
+    return ids;
+  }
+
+  void quantize(const char* in, const char* out, int ftype) {
+    // { int32_t nthread; enum ftype; ... }
+    Params params = call<Params()>("llama_model_quantize_default_params")();
+    params.u32(4) = static_cast<uint32_t>(ftype);
+    if (call<uint32_t(const char*, const char*, const Params*)>("llama_model_quantize")(
+            in, out, &params) != 0) {
+      die(std::string(in) + ": cannot be quantized");
+    }
+  }
+
+ private:
+  static void* open(const std::string& folder, const std::string& name) {
+    const std::string plain = folder + "/" + name + ".so";
+    if (void* library = dlopen(plain.c_str(), RTLD_NOW | RTLD_GLOBAL)) return library;
+    // Versioned names: let the shell's rules find the one that is there.
+    const std::string command = "ls '" + folder + "'/" + name + ".*so* 2>/dev/null";
+    FILE* pipe = popen(command.c_str(), "r");
+    char line[4096] = "";
+    if (pipe && !std::fgets(line, sizeof(line), pipe)) line[0] = 0;
+    if (pipe) pclose(pipe);
+    line[std::strcspn(line, "\n")] = 0;
+    void* library = dlopen(line, RTLD_NOW | RTLD_GLOBAL);
+    if (!library) die(dlerror());
+    return library;
+  }
+  template <typename Signature>
+  Signature* call(const char* name) {
+    for (void* library : libraries_) {
+      if (void* symbol = dlsym(library, name)) return reinterpret_cast<Signature*>(symbol);
+    }
+    die(std::string("no function ") + name);
+  }
+
+  std::vector<void*> libraries_;
+  void* model_ = nullptr;
+  void* context_ = nullptr;
+  int32_t n_vocab_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 3) {
+    Llama llama(argv[1]);
+    bool known = true;
+    if (argc == 6 && std::string(argv[2]) == "quantize") {
+      llama.quantize(argv[3], argv[4], std::atoi(argv[5]));
+    } else {
+      known = peer::run(llama, argc - 2, argv + 2);
+    }
+    std::fflush(stdout);
+    if (known) std::_Exit(0);  // the library's own destructors are not our subject
+  }
+  std::fprintf(
+      stderr,
+      "usage: llama-peer LIBDIR bench MODEL N_PROMPT N_DECODE THREADS\n"
+      "       llama-peer LIBDIR greedy MODEL N_PREDICT ID...\n"
+      "       llama-peer LIBDIR follow MODEL N_PREDICT ID... (the last N_PREDICT: forced)\n"
+      "       llama-peer LIBDIR tokenize MODEL\n"
+      "       llama-peer LIBDIR quantize IN OUT FTYPE\n");
+  std::_Exit(2);
+}

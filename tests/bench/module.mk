@@ -1,0 +1,18 @@
+# Beside stock llama.cpp: two programs with the same commands, one over its libraries and one over
+# ours; tests/e2e/test_peer.py compares what they compute.
+# Stock llama.cpp comes prebuilt from npm into a folder of $(O); nothing is written into the tree.
+STOCK := $(O)/e2e/peer
+$(STOCK)/.installed: tests/e2e/peer/package.json tests/e2e/peer/package-lock.json | $(O)/.need-e2e
+	$(call say,NPM,$(STOCK))
+	$(Q)mkdir -p $(@D) && cp $^ $(@D)/
+	$(Q)cd $(@D) && { npm ci --silent --no-audit --no-fund --ignore-scripts >npm.log 2>&1 || \
+		{ cat npm.log; exit 1; }; }
+	$(Q)touch $@
+
+$(O)/bin/llama-peer: $(O)/obj/tests/bench/llama_peer.o
+$(O)/bin/sluice-peer: $(O)/obj/tests/bench/sluice_peer.o $(O)/lib/libsluice.a
+$(O)/bin/llama-peer $(O)/bin/sluice-peer:
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+PEERS := $(O)/bin/llama-peer $(O)/bin/sluice-peer $(STOCK)/.installed
