@@ -22,6 +22,8 @@ struct V16 {
 
 constexpr int kTileRows = 2;
 constexpr int kTileColumns = 3;
+constexpr uint32_t kPackColumns = 8;
+constexpr uint32_t kPackFlip = 0;
 constexpr int kSingleRows = 4;
 
 V16 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -80,7 +82,8 @@ float largest(V16 v) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-// Four vectors folded to two sums each, in the order of sum(): a and c in the low half, b and d in the high.
+// Four vectors folded to two sums each, in the order of sum(): a and c in the low half, b and d in
+// the high.
 __m256 fold4(V16 a, V16 b, V16 c, V16 d) {
   const __m256 a8 = _mm256_add_ps(a.lo, a.hi), b8 = _mm256_add_ps(b.lo, b.hi);
   const __m256 c8 = _mm256_add_ps(c.lo, c.hi), d8 = _mm256_add_ps(d.lo, d.hi);
@@ -103,7 +106,9 @@ V16 transpose_sum(const V16* v) {
   return {eight[0], eight[1]};
 }
 
-__m128i load8_u16(const uint16_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+__m128i load8_u16(const uint16_t* p) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
 V16 load_f16(const uint16_t* p) {
   return {_mm256_cvtph_ps(load8_u16(p)), _mm256_cvtph_ps(load8_u16(p + 8))};
 }
@@ -150,14 +155,6 @@ void quantize_block(V16 v0, V16 v1, float inverse, int8_t* q) {
 
 // --- Q8_0 --------------------------------------------------------------------------------------
 
-constexpr size_t kBlockQ8 = 34;  // f16 scale, then i8[32]
-
-float scale_f16(const std::byte* p) {
-  uint16_t h;
-  __builtin_memcpy(&h, p, sizeof(h));
-  return _cvtsh_ss(h);
-}
-
 // Products of 32 pairs of i8, summed by fours. |w| <= 128 and |x| <= 127 keep the pairs within i16.
 __m256i products32(__m256i w, __m256i x) {
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
@@ -185,7 +182,8 @@ void q8_rows8(const MatmulArgs& a, uint32_t row, uint32_t column) {
     const __m256i high = _mm256_hadd_epi32(products[4], products[6]);
     const __m256i integer = _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
                                              _mm256_permute2x128_si256(low, high, 0x31));
-    const __m256 scale = _mm256_mul_ps(_mm256_cvtph_ps(load8_u16(scales)), _mm256_set1_ps(x[b].scale));
+    const __m256 scale =
+        _mm256_mul_ps(_mm256_cvtph_ps(load8_u16(scales)), _mm256_set1_ps(x[b].scale));
     sums = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(integer), sums);
   }
   float* y = reinterpret_cast<float*>(a.y + column * a.y_stride) + row;
@@ -207,31 +205,6 @@ void q8_row(const MatmulArgs& a, uint32_t row, uint32_t column) {
   }
   float* y = reinterpret_cast<float*>(a.y + column * a.y_stride) + row;
   *y = a.add ? *y + total : total;
-}
-
-// Packed columns: for each block 8 columns side by side.
-struct PackedQ8 {
-  int8_t q[8][8][4];  // four consecutive values of each column
-  float scale[8];
-};
-
-size_t q8_group_bytes(uint32_t k) { return k / kA8Block * sizeof(PackedQ8); }
-
-void q8_pack(const MatmulArgs& a, uint32_t group) {
-  auto* packed = reinterpret_cast<PackedQ8*>(a.packed + group * q8_group_bytes(a.k));
-  for (uint32_t b = 0; b < a.k / kA8Block; ++b) {
-    for (uint32_t c = 0; c < 8; ++c) {
-      const uint32_t column = group * 8 + c;
-      if (column >= a.n) {
-        packed[b].scale[c] = 0;
-        for (int g = 0; g < 8; ++g) __builtin_memset(packed[b].q[g][c], 0, 4);
-        continue;
-      }
-      const BlockA8& x = reinterpret_cast<const BlockA8*>(a.x + column * a.x_stride)[b];
-      packed[b].scale[c] = x.scale;
-      for (int g = 0; g < 8; ++g) __builtin_memcpy(packed[b].q[g][c], x.q + 4 * g, 4);
-    }
-  }
 }
 
 __m256i broadcast4(const std::byte* p) {
@@ -263,15 +236,10 @@ void q8_tile(const MatmulArgs& a, uint32_t row, uint32_t group) {
       sums[r] = _mm256_fmadd_ps(s, _mm256_cvtepi32_ps(products[r]), sums[r]);
     }
   }
-  const uint32_t column = group * 8;
-  const uint32_t n = a.n - column < 8 ? a.n - column : 8;
   for (int r = 0; r < R; ++r) {
     alignas(32) float result[8];
     _mm256_store_ps(result, sums[r]);
-    for (uint32_t c = 0; c < n; ++c) {
-      float* y = reinterpret_cast<float*>(a.y + (column + c) * a.y_stride) + row + r;
-      *y = a.add ? *y + result[c] : result[c];
-    }
+    store_columns(a, row + r, group * 8, result);
   }
 }
 
@@ -300,13 +268,13 @@ constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 2x3", 0, 0, nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 2x3", 0, 0, nullptr, nullptr, matmul_float<WeightF16>},
     {SLUICE_SDI_TYPE_BF16, "fma 2x3", 0, 0, nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q8_0, "maddubs 8x1, 2x8", 8, kPackFrom, q8_group_bytes, q8_pack, matmul_q8_0},
+    {SLUICE_SDI_TYPE_Q8_0, "maddubs 8x1, 2x8", kPackColumns, kPackFrom, q8_group_bytes, q8_pack,
+     matmul_q8_0},
 };
 
 }  // namespace
 
-const Kernels kKernelsAvx2 = {"avx2",    rms_norm, quantize,
-                              swiglu,    to_f16,   attention,
-                              kMatmul,   sizeof(kMatmul) / sizeof(kMatmul[0])};
+const Kernels kKernelsAvx2 = {"avx2", rms_norm,  quantize, swiglu,
+                              to_f16, attention, kMatmul,  sizeof(kMatmul) / sizeof(kMatmul[0])};
 
 }  // namespace sluice

@@ -19,6 +19,8 @@ using V16 = __m512;
 
 constexpr int kTileRows = 4;
 constexpr int kTileColumns = 6;
+constexpr uint32_t kPackColumns = 16;
+constexpr uint32_t kPackFlip = 0x80808080u;  // makes i8 unsigned by adding 128
 constexpr int kSingleRows = 8;
 
 V16 zero() { return _mm512_setzero_ps(); }
@@ -107,23 +109,15 @@ void quantize_block(V16 v0, V16 v1, float inverse, int8_t* q) {
 
 // --- Q8_0 --------------------------------------------------------------------------------------
 
-constexpr size_t kBlockQ8 = 34;  // f16 scale, then i8[32]
-
-float scale_f16(const std::byte* p) {
-  uint16_t h;
-  __builtin_memcpy(&h, p, sizeof(h));
-  return _cvtsh_ss(h);
-}
-
-// The integer sums of 8 vectors of products, each [8 lanes of row 2i | 8 lanes of row 2i + 1], as one
-// vector in the order rows 0 2 4 6 | 1 3 5 7 | 8 10 12 14 | 9 11 13 15.
+// The integer sums of 8 vectors of products, each [8 lanes of row 2i | 8 lanes of row 2i + 1], as
+// one vector in the order rows 0 2 4 6 | 1 3 5 7 | 8 10 12 14 | 9 11 13 15.
 __m512i fold_rows(const __m512i* d) {
   __m512i half[2];
   for (int h = 0; h < 2; ++h, d += 4) {
-    const __m512i s01 = _mm512_add_epi32(_mm512_unpacklo_epi32(d[0], d[1]),
-                                         _mm512_unpackhi_epi32(d[0], d[1]));
-    const __m512i s23 = _mm512_add_epi32(_mm512_unpacklo_epi32(d[2], d[3]),
-                                         _mm512_unpackhi_epi32(d[2], d[3]));
+    const __m512i s01 =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(d[0], d[1]), _mm512_unpackhi_epi32(d[0], d[1]));
+    const __m512i s23 =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(d[2], d[3]), _mm512_unpackhi_epi32(d[2], d[3]));
     half[h] = _mm512_add_epi32(_mm512_unpacklo_epi64(s01, s23), _mm512_unpackhi_epi64(s01, s23));
   }
   return _mm512_add_epi32(_mm512_shuffle_i32x4(half[0], half[1], 0x88),
@@ -145,9 +139,9 @@ void q8_rows16(const MatmulArgs& a, uint32_t row, uint32_t column) {
     const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x[b].q));
     const __m512i qq = _mm512_broadcast_i64x4(q);
     // -128 * q in each lane of four: what adding 128 to the weights put in.
-    const __m256i extra = _mm256_slli_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, q), 7);
-    const __m512i start =
-        _mm512_broadcast_i64x4(_mm256_sub_epi32(_mm256_setzero_si256(), extra));
+    const __m256i extra =
+        _mm256_slli_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, q), 7);
+    const __m512i start = _mm512_broadcast_i64x4(_mm256_sub_epi32(_mm256_setzero_si256(), extra));
     __m512i products[8];
     alignas(32) uint16_t scales[16];
     for (int i = 0; i < 8; ++i) {
@@ -193,36 +187,6 @@ void q8_row(const MatmulArgs& a, uint32_t row, uint32_t column) {
   *y = a.add ? *y + total : total;
 }
 
-// Packed columns: for each block 16 columns side by side, made unsigned by adding 128.
-struct PackedQ8 {
-  uint8_t q[8][16][4];  // four consecutive values of each column
-  float scale[16];
-};
-
-size_t q8_group_bytes(uint32_t k) { return k / kA8Block * sizeof(PackedQ8); }
-
-void q8_pack(const MatmulArgs& a, uint32_t group) {
-  auto* packed = reinterpret_cast<PackedQ8*>(a.packed + group * q8_group_bytes(a.k));
-  for (uint32_t b = 0; b < a.k / kA8Block; ++b) {
-    for (uint32_t c = 0; c < 16; ++c) {
-      const uint32_t column = group * 16 + c;
-      if (column >= a.n) {
-        packed[b].scale[c] = 0;
-        for (int g = 0; g < 8; ++g) __builtin_memset(packed[b].q[g][c], 0, 4);
-        continue;
-      }
-      const BlockA8& x = reinterpret_cast<const BlockA8*>(a.x + column * a.x_stride)[b];
-      packed[b].scale[c] = x.scale;
-      for (int g = 0; g < 8; ++g) {
-        uint32_t four;
-        __builtin_memcpy(&four, x.q + 4 * g, 4);
-        four ^= 0x80808080u;
-        __builtin_memcpy(packed[b].q[g][c], &four, 4);
-      }
-    }
-  }
-}
-
 // -128 times the sum of a block's weights: what the unsigned activations put in.
 int32_t q8_correction(const std::byte* q) {
   const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q));
@@ -236,16 +200,6 @@ __m512i broadcast4(const std::byte* p) {
   int32_t four;
   __builtin_memcpy(&four, p, 4);
   return _mm512_set1_epi32(four);
-}
-
-void store_column_sums(const MatmulArgs& a, uint32_t row, uint32_t column, V16 v) {
-  alignas(64) float result[16];
-  store(result, v);
-  const uint32_t n = a.n - column < 16 ? a.n - column : 16;
-  for (uint32_t c = 0; c < n; ++c) {
-    float* y = reinterpret_cast<float*>(a.y + (column + c) * a.y_stride) + row;
-    *y = a.add ? *y + result[c] : result[c];
-  }
 }
 
 // R rows times 16 packed columns, a column to a lane.
@@ -262,7 +216,8 @@ void q8_tile(const MatmulArgs& a, uint32_t row, uint32_t group, const int32_t* c
     for (int g = 0; g < 8; ++g) {
       const __m512i x = _mm512_loadu_si512(packed[b].q[g]);
       for (int r = 0; r < R; ++r) {
-        products[r] = _mm512_dpbusd_epi32(products[r], x, broadcast4(w + r * a.w_stride + 2 + 4 * g));
+        products[r] =
+            _mm512_dpbusd_epi32(products[r], x, broadcast4(w + r * a.w_stride + 2 + 4 * g));
       }
     }
     const V16 scale = load(packed[b].scale);
@@ -271,7 +226,11 @@ void q8_tile(const MatmulArgs& a, uint32_t row, uint32_t group, const int32_t* c
       sums[r] = fma(s, _mm512_cvtepi32_ps(products[r]), sums[r]);
     }
   }
-  for (int r = 0; r < R; ++r) store_column_sums(a, row + r, group * 16, sums[r]);
+  for (int r = 0; r < R; ++r) {
+    alignas(64) float result[16];
+    store(result, sums[r]);
+    store_columns(a, row + r, group * 16, result);
+  }
 }
 
 // Rows in strips whose corrections fit the stack.
@@ -318,13 +277,14 @@ constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 4x6", 0, 0, nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 4x6", 0, 0, nullptr, nullptr, matmul_float<WeightF16>},
     {SLUICE_SDI_TYPE_BF16, "fma 4x6", 0, 0, nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q8_0, "vnni 16x1, 4x16", 16, kPackFrom, q8_group_bytes, q8_pack, matmul_q8_0},
+    {SLUICE_SDI_TYPE_Q8_0, "vnni 16x1, 4x16", kPackColumns, kPackFrom, q8_group_bytes, q8_pack,
+     matmul_q8_0},
 };
 
 }  // namespace
 
-const Kernels kKernelsAvx512 = {"avx512",  rms_norm, quantize,
-                                swiglu,    to_f16,   attention,
-                                kMatmul,   sizeof(kMatmul) / sizeof(kMatmul[0])};
+const Kernels kKernelsAvx512 = {
+    "avx512", rms_norm,  quantize, swiglu,
+    to_f16,   attention, kMatmul,  sizeof(kMatmul) / sizeof(kMatmul[0])};
 
 }  // namespace sluice

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reference kernels: exact arithmetic as the comments in kernels.h state it, in plain loops. The
-// SIMD kernels are tested against these; on a CPU without AVX2 they are what runs.
+// The reference kernels: exact arithmetic as the comments in kernels.h state it, in plain loops.
+// The SIMD kernels are tested against these; on a CPU without AVX2 they are what runs.
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -46,7 +46,8 @@ float dot16(uint32_t n, A a, B b) {
 }
 
 void rms_norm(const float* x, const float* weight, float* y, uint32_t n, float epsilon) {
-  const float sum = dot16(n, [=](uint32_t i) { return x[i]; }, [=](uint32_t i) { return x[i]; });
+  const float sum = dot16(
+      n, [=](uint32_t i) { return x[i]; }, [=](uint32_t i) { return x[i]; });
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(n) + epsilon);
   for (uint32_t i = 0; i < n; ++i) y[i] = x[i] * scale * weight[i];
 }
@@ -201,7 +202,7 @@ constexpr MatmulKernel kMatmul[] = {
 
 }  // namespace
 
-const Kernels kKernelsScalar = {
-    "scalar", rms_norm, quantize, swiglu, to_f16, attention, kMatmul, std::size(kMatmul)};
+const Kernels kKernelsScalar = {"scalar", rms_norm,  quantize, swiglu,
+                                to_f16,   attention, kMatmul,  std::size(kMatmul)};
 
 }  // namespace sluice
