@@ -45,33 +45,6 @@ double smallest_quota(const std::string& root, std::string group, Read read) {
   }
 }
 
-double cgroup_cpus() {
-  double cpus = HUGE_VAL;
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    const size_t first = line.find(':');
-    const size_t second = line.find(':', first == std::string::npos ? first : first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    std::string group = line.substr(second + 1);
-    if (group == "/") group.clear();
-    if (controllers == ",,") {
-      cpus = std::min(cpus, smallest_quota("/sys/fs/cgroup", group, [](const std::string& dir) {
-                        return read_quota(dir + "/cpu.max");
-                      }));
-    } else if (controllers.find(",cpu,") != std::string::npos) {
-      const auto read = [](const std::string& dir) -> std::optional<double> {
-        const auto quota = read_number(dir + "/cpu.cfs_quota_us");
-        const auto period = read_number(dir + "/cpu.cfs_period_us");
-        if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
-        return *quota / *period;
-      };
-      cpus = std::min(cpus, smallest_quota("/sys/fs/cgroup/cpu", group, read));
-    }
-  }
-  return cpus;
-}
-
 }  // namespace
 
 bool cpu_has_avx2() {
@@ -83,6 +56,33 @@ bool cpu_has_avx512() {
   return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+
+double cgroup_cpus(const std::string& membership, const std::string& root) {
+  double cpus = HUGE_VAL;
+  std::ifstream file(membership);
+  for (std::string line; std::getline(file, line);) {
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first == std::string::npos ? first : first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    std::string group = line.substr(second + 1);
+    if (group == "/") group.clear();
+    if (controllers == ",,") {
+      cpus = std::min(cpus, smallest_quota(root, group, [](const std::string& dir) {
+                        return read_quota(dir + "/cpu.max");
+                      }));
+    } else if (controllers.find(",cpu,") != std::string::npos) {
+      const auto read = [](const std::string& dir) -> std::optional<double> {
+        const auto quota = read_number(dir + "/cpu.cfs_quota_us");
+        const auto period = read_number(dir + "/cpu.cfs_period_us");
+        if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
+        return *quota / *period;
+      };
+      cpus = std::min(cpus, smallest_quota(root + "/cpu", group, read));
+    }
+  }
+  return cpus;
 }
 
 unsigned usable_cpus() {

@@ -3,6 +3,8 @@
 #ifndef SLUICE_CORE_CPU_H
 #define SLUICE_CORE_CPU_H
 
+#include <string>
+
 namespace sluice {
 
 // Whether the CPU has the instructions and the system saves their registers.
@@ -12,6 +14,11 @@ bool cpu_has_avx512();  // AVX-512 F, BW, VL, DQ and VNNI besides
 // Processors that this process may keep busy: its affinity mask, cut down to the cgroup's CPU quota
 // (v2 and v1, all levels above), at least 1.
 unsigned usable_cpus();
+
+// The quota alone, in processors, infinity if there is none. `membership` is a file in the form of
+// /proc/self/cgroup, `root` where the hierarchies are mounted.
+double cgroup_cpus(const std::string& membership = "/proc/self/cgroup",
+                   const std::string& root = "/sys/fs/cgroup");
 
 }  // namespace sluice
 

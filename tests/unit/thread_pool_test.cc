@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <cmath>
 #include <thread>
 
 #include "core/cpu.h"
@@ -76,4 +77,32 @@ Test(thread_pool, idle_threads_sleep) {
 Test(thread_pool, usable_cpus_is_sane) {
   const unsigned n = usable_cpus();
   cr_expect(n >= 1 && n <= std::thread::hardware_concurrency(), "%u", n);
+}
+
+Test(thread_pool, cgroup_quotas_count_on_every_level) {
+  test::TempDir dir;
+  const auto set = [&](const std::string& group, const std::string& name, const std::string& text) {
+    std::filesystem::create_directories(dir.file(group));
+    test::write_file(dir.file(group) + "/" + name, text);
+  };
+  const std::string membership = dir.file("membership");
+  const auto cpus = [&] { return cgroup_cpus(membership, dir.file("v2")); };
+  test::write_file(membership, "0::/a/b\n");
+  cr_expect(std::isinf(cpus()));
+  set("v2/a/b", "cpu.max", "max 100000\n");
+  cr_expect(std::isinf(cpus()));
+  set("v2/a", "cpu.max", "150000 100000\n");
+  cr_expect(same(cpus(), 1.5));
+  set("v2/a/b", "cpu.max", "50000 100000\n");
+  cr_expect(same(cpus(), 0.5));
+  set("v2/a/b", "cpu.max", "gibberish");
+  cr_expect(same(cpus(), 1.5));
+  // Version 1, beside others.
+  test::write_file(membership, "4:memory:/x\n3:cpu,cpuacct:/x/y\n");
+  set("v2/cpu/x", "cpu.cfs_quota_us", "400000\n");
+  set("v2/cpu/x", "cpu.cfs_period_us", "100000\n");
+  set("v2/cpu/x/y", "cpu.cfs_quota_us", "-1\n");
+  set("v2/cpu/x/y", "cpu.cfs_period_us", "100000\n");
+  cr_expect(same(cpus(), 4.0));
+  cr_expect(std::isinf(cgroup_cpus(dir.file("missing"), dir.file("v2"))));
 }
