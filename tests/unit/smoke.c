@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The user-visible headers compile as C and have the layout that they promise.
 #include <sluice.h>
+#include <sluice/sluice.h>
 #include <sluice_sdi.h>
 #include <stddef.h>
 #include <stdio.h>
