@@ -34,11 +34,11 @@ variant_of = $(if $(filter $(O)/asan/%,$(1)),$(VARIANT_FLAGS_asan))
 
 # Debian packages, by what needs them.
 PKGS_build := g++ pkg-config libboost1.81-dev nlohmann-json3-dev libcli11-dev libfmt-dev \
-	libtomlplusplus-dev libexpected-dev libsystemd-dev
+	libtomlplusplus-dev libexpected-dev libspdlog-dev libsystemd-dev
 PKGS_kernel := gcc linux-headers-amd64 sparse kmod
 PKGS_unit := libcriterion-dev valgrind
 PKGS_e2e := nodejs npm python3 curl systemd man-db
-PKGS_vm := qemu-system-x86 busybox-static cpio python3
+PKGS_vm := qemu-system-x86 busybox-static python3
 PKGS_lint := clang-format clang-tidy shellcheck python3 binutils man-db git
 
 .PHONY: all build kernel run serve check check-unit check-e2e check-vm check-lint bench lint format clean help install

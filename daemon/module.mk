@@ -1,5 +1,4 @@
 # sluiced, the daemon.
-PKGS_build += libspdlog-dev
 # spdlog comes compiled, and formats with the system's fmt. Asio's and Beast's function bodies are
 # compiled once, in asio.cc.
 DAEMON_FLAGS := -DSPDLOG_SHARED_LIB -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL \
