@@ -115,6 +115,7 @@ help:
 #: make check-unit            unit tests: plain, sanitized (ASan, UBSan) and under valgrind
 #: make check-e2e             the programs, the C library and the daemon as users meet them
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
+#: make fuzz                  the GGUF fuzzer for a minute, at least 10,000 files
 #: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
 #: make format                apply clang-format
 #: make install               programs, library, man pages, unit and udev rule, under DESTDIR and PREFIX

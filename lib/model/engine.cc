@@ -209,7 +209,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const Model> mode
   const auto* loaded = dynamic_cast<const LoadedModel*>(model.get());
   if (!loaded) return fail(EINVAL, "no model");
   auto impl = std::make_unique<Impl>();
-  impl->model = model;
+  impl->model = std::move(model);
   impl->options = options;
   SLUICE_CHECK(impl->set_up(*loaded));
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));

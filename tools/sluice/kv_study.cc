@@ -153,7 +153,7 @@ void print(const Study& study, uint32_t n_steps, bool json) {
 
 }  // namespace
 
-Result<int> kv_study(std::shared_ptr<const Model> model, EngineOptions options,
+Result<int> kv_study(const std::shared_ptr<const Model>& model, const EngineOptions& options,
                      const KvStudyFlags& flags, bool json) {
   Study study;
   study.window = flags.window ? flags.window : largest_window(*model);

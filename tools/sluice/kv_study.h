@@ -15,7 +15,7 @@ struct KvStudyFlags {
 
 // Generates n_steps tokens with the cache and a sliding window, and measures at chosen lengths what
 // a token costs when its context is computed anew.
-Result<int> kv_study(std::shared_ptr<const Model> model, EngineOptions options,
+Result<int> kv_study(const std::shared_ptr<const Model>& model, const EngineOptions& options,
                      const KvStudyFlags& flags, bool json);
 
 }  // namespace sluice::cli
