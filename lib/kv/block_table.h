@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the tokens of one sequence are: its blocks in order, and what a sliding window has dropped.
 //
-// With a window of W tokens a token at position p sees the first block and the newest others, at most W
-// entries in all. How many tokens are out of sight follows from p alone, never from how a prompt was cut
-// into chunks: dropped(p) is the smallest multiple of 16 that leaves p at place W - 1 or before.
+// With a window of W tokens a token at position p sees the first block and the newest others, at
+// most W entries in all. How many tokens are out of sight follows from p alone, never from how a
+// prompt was cut into chunks: dropped(p) is the smallest multiple of 16 that leaves p at place W -
+// 1 or before.
 #ifndef SLUICE_KV_BLOCK_TABLE_H
 #define SLUICE_KV_BLOCK_TABLE_H
 

@@ -10,10 +10,10 @@
 namespace sluice {
 
 struct RopeParams {
-  uint32_t n_rot = 0;              // rotated elements of a head
-  double base = 10000.0;           // theta
-  double scale = 1.0;              // linear scaling: positions are divided by it
-  std::vector<float> factors;      // further divisors, one per pair (llama3), or empty
+  uint32_t n_rot = 0;          // rotated elements of a head
+  double base = 10000.0;       // theta
+  double scale = 1.0;          // linear scaling: positions are divided by it
+  std::vector<float> factors;  // further divisors, one per pair (llama3), or empty
 };
 
 // Turns per position in units of 2^-64: base^(-2i / n_rot) / (2 pi scale factor_i), one per pair.

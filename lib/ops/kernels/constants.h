@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The constants of exact arithmetic, shared by all kernels. Constants only: no function here, so that
-// nothing is compiled for one ISA and linked into another.
+// The constants of exact arithmetic, shared by all kernels. Constants only: no function here, so
+// that nothing is compiled for one ISA and linked into another.
 #ifndef SLUICE_OPS_KERNELS_CONSTANTS_H
 #define SLUICE_OPS_KERNELS_CONSTANTS_H
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels of one instruction set as a table of functions. Exact arithmetic: every table gives the
-// same bits; scalar is the reference. No kernel allocates, locks, or reads past what it is told.
+// The kernels of one instruction set as a table of functions. Exact arithmetic: every table gives
+// the same bits; scalar is the reference. No kernel allocates, locks, or reads past what it is
+// told.
 //
-// Sums of products of floats ("dot16"): 16 accumulators, element i goes to accumulator i % 16 by fused
-// multiply-add in ascending order, the operands padded with zeros to a multiple of 16; then one
-// tree: l += l + 8, l += l + 4, l += l + 2, l += l + 1.
+// Sums of products of floats ("dot16"): 16 accumulators, element i goes to accumulator i % 16 by
+// fused multiply-add in ascending order, the operands padded with zeros to a multiple of 16; then
+// one tree: l += l + 8, l += l + 4, l += l + 2, l += l + 1.
 #ifndef SLUICE_OPS_KERNELS_KERNELS_H
 #define SLUICE_OPS_KERNELS_KERNELS_H
 
@@ -56,8 +57,8 @@ inline constexpr uint32_t kAttentionRows = 32;  // most rows of one task
 
 // Rows that share a KV head and a block table. For each block in order: the 16 scores dot16(q, k) *
 // scale; where their largest exceeds the running maximum, sum and output are scaled by exp(old -
-// new); weights exp(score - maximum), zero for entries out of sight; the sum grows by their tree, the
-// output by fused multiply-add in ascending order. At the end: output * (1 / sum).
+// new); weights exp(score - maximum), zero for entries out of sight; the sum grows by their tree,
+// the output by fused multiply-add in ascending order. At the end: output * (1 / sum).
 struct AttentionTask {
   const AttentionRow* rows;
   uint32_t n_rows;
