@@ -66,6 +66,17 @@ class Llama {
     params.u32(threads) = params.u32(threads + 4) = n_threads;
     context_ = call<void*(void*, Params)>("llama_init_from_model")(model_, params);
     if (!context_) die("cannot make a context");
+    // As its own programs do: threads that stay, instead of new ones for every token.
+    void* device = call<void*(int)>("ggml_backend_dev_by_type")(0);  // the CPU
+    void* registry = call<void*(void*)>("ggml_backend_dev_backend_reg")(device);
+    void* make = call<void*(void*, const char*)>("ggml_backend_reg_get_proc_address")(
+        registry, "ggml_threadpool_new");
+    if (!make) die("no thread pools in this version");
+    Params pool = call<Params(int)>("ggml_threadpool_params_default")(static_cast<int>(n_threads));
+    if (pool.u32(512) != n_threads) die("the pool's parameters are laid out differently");
+    pool_ = reinterpret_cast<void* (*)(Params*)>(make)(&pool);
+    if (!pool_) die("cannot make a thread pool");
+    call<void(void*, void*, void*)>("llama_attach_threadpool")(context_, pool_, nullptr);
   }
 
   void clear() {
@@ -135,6 +146,7 @@ class Llama {
   std::vector<void*> libraries_;
   void* model_ = nullptr;
   void* context_ = nullptr;
+  void* pool_ = nullptr;
   int32_t n_vocab_ = 0;
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Beside stock llama.cpp: the same tokens, the same logits within what its coarser activations cost,
-the same bytes from both quantizers, and files of ours that it loads."""
+the same bytes from both quantizers, files of ours that it loads, and the comparison of speeds
+(tests/bench/run), which must not rot between two uses."""
 
 import json
 import os
@@ -9,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from programs import BUILD, MODEL, fixture, sluice, sluice_json
+from programs import BUILD, MODEL, ROOT, fixture, sluice, sluice_json
 
 STOCK = os.path.join(BUILD, "e2e", "peer", "node_modules", "@node-llama-cpp", "linux-x64", "bins", "linux-x64")
 OURS, THEIRS = (os.path.join(BUILD, "bin", "sluice-peer"),), (os.path.join(BUILD, "bin", "llama-peer"), STOCK)
@@ -176,6 +177,32 @@ class Tokenizer(Folder):
                 with self.subTest(model=os.path.basename(model), text=text):
                     self.assertEqual(a, b)
         self.assertEqual(ours[0], sluice_json("tokenize", "-m", tiny, "--no-bos", "--", texts[0]))
+
+
+class Speed(Folder):
+    def test_small_run(self):
+        """What `make bench SMALL=1` does; how fast both are does not matter here."""
+        pages = [os.path.join(ROOT, "docs", "performance.md"), os.path.join(ROOT, "docs", "images", "kv-study.svg")]
+        before = [os.stat(page).st_mtime_ns for page in pages]
+        out = self.path("out")
+        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), "--small", "--out", out, BUILD],
+                              capture_output=True, text=True, timeout=50)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        with open(os.path.join(out, "results.json"), encoding="utf-8") as file:
+            results = json.load(file)
+        for model in results["models"]:
+            for what in ("prefill", "decode"):
+                row = model[what]
+                self.assertEqual((len(row["sluice"]), len(row["stock"])), (results["pairs"], results["pairs"]))
+                self.assertGreater(min(row["sluice"] + row["stock"] + [row["ratio"], row["share_of_limit"]]), 0)
+        self.assertGreater(min(t["ratio"] for t in results["kv_study"]["totals"]), 0)
+        self.assertGreater(results["limits"]["f32_fma_per_s"], 0)
+        for name in ("machine", "speed", "limits", "one-thread", "kv-study", "drift"):
+            with self.subTest(figures=name):
+                self.assertIn(name, results["figures"])
+                with open(pages[0], encoding="utf-8") as file:
+                    self.assertIn(f"<!-- begin figures: {name} -->", file.read())
+        self.assertEqual([os.stat(page).st_mtime_ns for page in pages], before)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// machine-limits THREADS BYTES...: what the machine can do at most, as JSON. The rate at which
+// THREADS threads read and add up a buffer of each size (best of several passes), and how many
+// multiply-adds a second they do in registers, in f32 and as 8-bit dot products.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <barrier>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr size_t kLine = 64;
+
+// Keeps a result alive without storing it anywhere that costs time.
+template <typename T>
+void keep(T& value) {
+  asm volatile("" : "+x"(value));
+}
+
+// Seconds of the fastest of `n_rounds` rounds in which every thread calls work(thread) once.
+double best_round(unsigned n_threads, int n_rounds, const std::function<void(unsigned)>& work) {
+  std::barrier gate(n_threads + 1);
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < n_threads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int r = 0; r < n_rounds; ++r) {
+        gate.arrive_and_wait();
+        work(t);
+        gate.arrive_and_wait();
+      }
+    });
+  }
+  double best = 1e30;
+  for (int r = 0; r < n_rounds; ++r) {
+    const auto start = Clock::now();
+    gate.arrive_and_wait();
+    gate.arrive_and_wait();
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  for (std::thread& thread : threads) thread.join();
+  return best;
+}
+
+__attribute__((target("avx2"))) void sum_avx2(const char* at, const char* end) {
+  __m256i sums[8] = {};
+  for (; end - at >= 256; at += 256) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      const auto* word = reinterpret_cast<const __m256i*>(at) + i;
+      sums[i] = _mm256_add_epi64(sums[i], _mm256_load_si256(word));
+    }
+  }
+  for (__m256i& sum : sums) keep(sum);
+}
+
+__attribute__((target("avx512f"))) void sum_avx512(const char* at, const char* end) {
+  __m512i sums[8] = {};
+  for (; end - at >= 512; at += 512) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      sums[i] = _mm512_add_epi64(sums[i], _mm512_load_si512(at + i * kLine));
+    }
+  }
+  for (__m512i& sum : sums) keep(sum);
+}
+
+// Bytes a second. Each thread reads its own contiguous share; small buffers several times a round.
+double read_rate(unsigned n_threads, size_t n_bytes, bool avx512) {
+  const size_t share = n_bytes / n_threads / 512 * 512;
+  const size_t total = share * n_threads;
+  const std::unique_ptr<char, decltype(&std::free)> buffer(
+      static_cast<char*>(std::aligned_alloc(512, total)), std::free);
+  if (!buffer) return 0;
+  const int n_passes = static_cast<int>(std::max<size_t>(1, (size_t{256} << 20) / total));
+  // Every page is written by the thread that reads it.
+  best_round(n_threads, 1, [&](unsigned t) {
+    std::fill_n(buffer.get() + t * share, share, static_cast<char>(t + 1));
+  });
+  const double seconds = best_round(n_threads, 8, [&](unsigned t) {
+    const char* const begin = buffer.get() + t * share;
+    for (int pass = 0; pass < n_passes; ++pass) {
+      avx512 ? sum_avx512(begin, begin + share) : sum_avx2(begin, begin + share);
+    }
+  });
+  return static_cast<double>(total) * n_passes / seconds;
+}
+
+// Each loop below does n rounds of twelve independent multiply-adds, enough to hide their latency;
+// returns how many scalar multiply-adds that was.
+constexpr int kChains = 12;
+
+__attribute__((target("avx2,fma"))) double fma_avx2(int64_t n) {
+  __m256 sums[kChains] = {};
+  for (__m256& sum : sums) keep(sum);  // else they are all one to the compiler
+  __m256 x = _mm256_set1_ps(1e-9f);
+  for (int64_t i = 0; i < n; ++i) {
+    keep(x);
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = _mm256_fmadd_ps(x, x, sums[c]);
+  }
+  for (__m256& sum : sums) keep(sum);
+  return 8.0 * kChains * static_cast<double>(n);
+}
+
+__attribute__((target("avx512f"))) double fma_avx512(int64_t n) {
+  __m512 sums[kChains] = {};
+  for (__m512& sum : sums) keep(sum);  // else they are all one to the compiler
+  __m512 x = _mm512_set1_ps(1e-9f);
+  for (int64_t i = 0; i < n; ++i) {
+    keep(x);
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = _mm512_fmadd_ps(x, x, sums[c]);
+  }
+  for (__m512& sum : sums) keep(sum);
+  return 16.0 * kChains * static_cast<double>(n);
+}
+
+// Without VNNI: bytes to words, pairs of words to doublewords, add.
+__attribute__((target("avx2"))) double dot_avx2(int64_t n) {
+  __m256i sums[kChains] = {};
+  for (__m256i& sum : sums) keep(sum);  // else they are all one to the compiler
+  __m256i x = _mm256_set1_epi8(1);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t i = 0; i < n; ++i) {
+    keep(x);
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) {
+      sums[c] = _mm256_add_epi32(sums[c], _mm256_madd_epi16(_mm256_maddubs_epi16(x, x), ones));
+    }
+  }
+  for (__m256i& sum : sums) keep(sum);
+  return 32.0 * kChains * static_cast<double>(n);
+}
+
+__attribute__((target("avx512f,avx512vnni"))) double dot_vnni(int64_t n) {
+  __m512i sums[kChains] = {};
+  for (__m512i& sum : sums) keep(sum);  // else they are all one to the compiler
+  __m512i x = _mm512_set1_epi32(0x01010101);
+  for (int64_t i = 0; i < n; ++i) {
+    keep(x);
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = _mm512_dpbusd_epi32(sums[c], x, x);
+  }
+  for (__m512i& sum : sums) keep(sum);
+  return 64.0 * kChains * static_cast<double>(n);
+}
+
+double compute_rate(unsigned n_threads, double (*work)(int64_t)) {
+  constexpr int64_t kRounds = 10'000'000;
+  std::vector<double> done(n_threads);
+  const double seconds = best_round(n_threads, 3, [&](unsigned t) { done[t] = work(kRounds); });
+  double sum = 0;
+  for (const double d : done) sum += d;
+  return sum / seconds;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const unsigned n_threads = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : 0;
+  if (argc < 3 || n_threads == 0 || n_threads > 1024) {
+    std::fprintf(stderr, "usage: machine-limits THREADS BYTES...\n");
+    return 2;
+  }
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+    std::fprintf(stderr, "machine-limits: this CPU has no AVX2 and FMA\n");
+    return 1;
+  }
+  const bool avx512 = __builtin_cpu_supports("avx512f");
+  const bool vnni = __builtin_cpu_supports("avx512vnni");
+  std::printf("{\"threads\": %u, \"read\": [", n_threads);
+  for (int i = 2; i < argc; ++i) {
+    const size_t n_bytes = std::strtoull(argv[i], nullptr, 10);
+    if (n_bytes < size_t{1024} * n_threads) {
+      std::fprintf(stderr, "machine-limits: %s: expected at least 1024 bytes a thread\n", argv[i]);
+      return 2;
+    }
+    std::printf("%s{\"bytes\": %zu, \"bytes_per_s\": %.6g}", i > 2 ? ", " : "", n_bytes,
+                read_rate(n_threads, n_bytes, avx512));
+  }
+  std::printf("], \"f32_isa\": \"%s\", \"f32_fma_per_s\": %.6g", avx512 ? "AVX-512" : "AVX2",
+              compute_rate(n_threads, avx512 ? fma_avx512 : fma_avx2));
+  std::printf(", \"i8_isa\": \"%s\", \"i8_mac_per_s\": %.6g}\n", vnni ? "AVX-512 VNNI" : "AVX2",
+              compute_rate(n_threads, vnni ? dot_vnni : dot_avx2));
+  return 0;
+}
