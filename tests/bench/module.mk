@@ -5,7 +5,7 @@ STOCK := $(O)/e2e/peer
 $(STOCK)/.installed: tests/e2e/peer/package.json tests/e2e/peer/package-lock.json | $(O)/.need-e2e
 	$(call say,NPM,$(STOCK))
 	$(Q)mkdir -p $(@D) && cp $^ $(@D)/
-	$(Q)cd $(@D) && { npm ci --silent --no-audit --no-fund --ignore-scripts >npm.log 2>&1 || \
+	$(Q)cd $(@D) && { npm ci --loglevel=error --no-audit --no-fund --ignore-scripts >npm.log 2>&1 || \
 		{ cat npm.log; exit 1; }; }
 	$(Q)touch $@
 

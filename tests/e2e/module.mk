@@ -7,7 +7,7 @@ OPENAI_CLIENT := $(O)/e2e/openai
 $(OPENAI_CLIENT)/.installed: tests/e2e/openai/package.json tests/e2e/openai/package-lock.json | $(O)/.need-e2e
 	$(call say,NPM,$(OPENAI_CLIENT))
 	$(Q)mkdir -p $(@D) && cp $^ $(@D)/
-	$(Q)cd $(@D) && { npm ci --silent --no-audit --no-fund --ignore-scripts >npm.log 2>&1 || \
+	$(Q)cd $(@D) && { npm ci --loglevel=error --no-audit --no-fund --ignore-scripts >npm.log 2>&1 || \
 		{ cat npm.log; exit 1; }; }
 	$(Q)touch $@
 
