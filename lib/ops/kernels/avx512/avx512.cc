@@ -147,8 +147,10 @@ void q8_rows16(const MatmulArgs& a, uint32_t row, uint32_t column) {
     for (int i = 0; i < 8; ++i) {
       const std::byte* w0 = w + (2 * i) * a.w_stride;
       const std::byte* w1 = w0 + a.w_stride;
-      _mm_prefetch(reinterpret_cast<const char*>(w0 + 1024), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(w1 + 1024), _MM_HINT_T0);
+      // The same place in the rows that come next: sixteen streams are too many for the hardware to
+      // foresee, and each is short.
+      _mm_prefetch(reinterpret_cast<const char*>(w0 + 16 * a.w_stride), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(w1 + 16 * a.w_stride), _MM_HINT_T0);
       const __m512i pair = _mm512_inserti64x4(
           _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w0 + 2))),
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w1 + 2)), 1);
