@@ -3,6 +3,8 @@
 // busy machine a waiting thread gives its processor to the one it waits for.
 #include "core/thread_pool.h"
 
+#include <system_error>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -50,7 +52,12 @@ void wait_change(const std::atomic<uint32_t>& word, uint32_t value) {
 }  // namespace
 
 ThreadPool::ThreadPool(unsigned n_threads) : n_threads_(n_threads ? n_threads : 1) {
-  for (unsigned i = 1; i < n_threads_; ++i) threads_.emplace_back([this, i] { serve(i); });
+  // Where the system gives no more threads, those that there are do the work: nothing waits for a
+  // thread by number.
+  try {
+    for (unsigned i = 1; i < n_threads_; ++i) threads_.emplace_back([this, i] { serve(i); });
+  } catch (const std::system_error&) {
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -21,7 +21,8 @@ class ThreadPool {
   using Body = std::function<void(unsigned thread, size_t phase, uint32_t piece)>;
   static constexpr uint32_t kMostPieces = (1u << 20) - 1;  // in a phase
 
-  // The caller of run() is thread 0; n_threads - 1 more are started.
+  // The caller of run() is thread 0; n_threads - 1 more are started, or as many as the system
+  // gives.
   explicit ThreadPool(unsigned n_threads);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

@@ -20,7 +20,8 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kSmallestWindow = 48;      // the first block, and at least 17 others
+constexpr uint32_t kSmallestWindow = 48;  // the first block, and at least 17 others
+constexpr unsigned kMostThreads = 1024;
 constexpr uint64_t kMostKvTokens = 1u << 30;  // slots are 32-bit
 
 uint64_t whole_blocks(uint64_t n_tokens) {
@@ -84,6 +85,10 @@ Result<void> Engine::Impl::set_up(const LoadedModel& loaded) {
   if (options.max_batch_tokens == 0 || options.max_batch_tokens > 65536 ||
       options.max_sequences == 0) {
     return fail(EINVAL, "max_batch_tokens must be 1 to 65536 and max_sequences at least 1");
+  }
+  if (options.n_threads > kMostThreads) {
+    return fail(EINVAL,
+                fmt::format("{} threads, expected at most {}", options.n_threads, kMostThreads));
   }
   const uint64_t wanted =
       options.kv_tokens ? options.kv_tokens : uint64_t{m.n_ctx_train} + options.max_batch_tokens;

@@ -170,7 +170,8 @@ struct Generation {
 using TextCallback = std::function<bool(std::string_view text)>;
 
 // Appends `prompt` (ids; at least one) to the sequence in chunks of max_batch_tokens and samples
-// from there.
+// from there. The last id generated is not part of the sequence yet: whoever goes on with the text
+// puts it in front of the next prompt.
 Result<Generation> generate(Engine& engine, Sequence& sequence, std::span<const int32_t> prompt,
                             const GenerateParams& params, const TextCallback& on_text = {});
 
