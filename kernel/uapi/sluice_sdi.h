@@ -33,11 +33,23 @@
  */
 #define SLUICE_SDI_TYPE_F32 0
 #define SLUICE_SDI_TYPE_F16 1
+#define SLUICE_SDI_TYPE_Q4_0 2
+#define SLUICE_SDI_TYPE_Q4_1 3
+#define SLUICE_SDI_TYPE_Q5_0 6
+#define SLUICE_SDI_TYPE_Q5_1 7
 #define SLUICE_SDI_TYPE_Q8_0 8
+#define SLUICE_SDI_TYPE_Q2_K 10
+#define SLUICE_SDI_TYPE_Q3_K 11
+#define SLUICE_SDI_TYPE_Q4_K 12
+#define SLUICE_SDI_TYPE_Q5_K 13
+#define SLUICE_SDI_TYPE_Q6_K 14
 #define SLUICE_SDI_TYPE_I64 27
 #define SLUICE_SDI_TYPE_BF16 30
-/* 8-bit activations: 36-byte blocks of 32 values, f32 scale then i8[32]. */
+/* 8-bit activations: 36-byte blocks of 32 values, f32 scale then i8[32]; for
+ * weights whose blocks have 32 values. */
 #define SLUICE_SDI_TYPE_A8 0x1000
+/* The same in 260-byte blocks of 256 values, for weights whose blocks have 256. */
+#define SLUICE_SDI_TYPE_A8K 0x1001
 
 /* What the last dimension of a tensor counts: @rows of a descriptor. */
 #define SLUICE_SDI_ROWS_FIXED 0   /* the shape as it stands */
@@ -73,7 +85,7 @@ struct sluice_sdi_tensor {
  */
 #define SLUICE_SDI_OP_EMBED 1      /* dst f32[D,N] = rows of src0[D,V] at the step's tokens */
 #define SLUICE_SDI_OP_RMS_NORM 2   /* dst f32[D,..] = src0 / rms(src0) * src1 f32[D]; imm0 f32 epsilon */
-#define SLUICE_SDI_OP_QUANTIZE 3   /* dst a8[D,N] = src0 f32[D,N] */
+#define SLUICE_SDI_OP_QUANTIZE 3   /* dst a8 or a8k[D,N] = src0 f32[D,N] */
 #define SLUICE_SDI_OP_MATMUL 4     /* dst f32[M,N] = src0[K,M] x src1[K,N] */
 #define SLUICE_SDI_OP_ROPE_TABLE 5 /* dst f32[R,N] = (cos, sin) pairs of src0 i64[R/2] x position; imm0 source */
 #define SLUICE_SDI_OP_ROPE 6       /* dst f32[D,H,N] = src0 rotated by src1 f32[R,N]; imm0 pairing */
