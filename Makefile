@@ -89,6 +89,7 @@ install: build
 	$(Q)$(INSTALL) -m 644 $(O)/lib/libsluice.a -t $(DESTDIR)$(PREFIX)/lib
 	$(Q)$(INSTALL) -m 755 $(O)/lib/$(SONAME) -t $(DESTDIR)$(PREFIX)/lib
 	$(Q)ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libsluice.so
+	$(Q)$(INSTALL) -m 644 kernel/uapi/sluice_sdi.h -t $(DESTDIR)$(PREFIX)/include
 	$(Q)$(INSTALL) -m 644 lib/include/sluice/*.h lib/include/sluice/*.hpp -t $(DESTDIR)$(PREFIX)/include/sluice
 	$(Q)$(INSTALL) -m 644 docs/man/*.1 -t $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)$(INSTALL) -m 644 docs/man/*.8 -t $(DESTDIR)$(PREFIX)/share/man/man8

@@ -26,7 +26,7 @@
 #define SLUICE_ABI_SIZE(type, bytes) \
 	SLUICE_ABI_ASSERT(sizeof(struct type) == (bytes), #type " resized")
 
-SLUICE_ABI_SIZE(sluice_info, 96);
+SLUICE_ABI_SIZE(sluice_info, 152);
 SLUICE_ABI_AT(sluice_info, size, 0);
 SLUICE_ABI_AT(sluice_info, flags, 4);
 SLUICE_ABI_AT(sluice_info, abi_version, 8);

@@ -38,9 +38,9 @@ std::vector<unsigned> device_numbers() {
 
 }  // namespace
 
-Device make_device(std::unique_ptr<Transport> transport) { return Device(std::move(transport)); }
+Device make_device(std::shared_ptr<Transport> transport) { return Device(std::move(transport)); }
 
-Device::Device(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
+Device::Device(std::shared_ptr<Transport> transport) : transport_(std::move(transport)) {}
 Device::Device(Device&&) noexcept = default;
 Device& Device::operator=(Device&&) noexcept = default;
 Device::~Device() = default;
@@ -92,6 +92,36 @@ Result<Mapping> Device::map(uint32_t window, uint64_t offset, uint64_t length, M
   SLUICE_TRY(const Transport::Range range,
              transport_->map(window, offset, length, type, read_only));
   return Mapping(range.data, range.size, !read_only);
+}
+
+Result<uint64_t> Device::update_register(uint32_t window, uint64_t offset, uint64_t mask,
+                                         uint64_t value, unsigned width) {
+  return transport_->update_register(window, offset, mask, value, width);
+}
+
+Result<uint64_t> Device::poll_register(uint32_t window, uint64_t offset, uint64_t mask,
+                                       uint64_t value, std::chrono::nanoseconds timeout,
+                                       unsigned width) const {
+  return transport_->poll_register(window, offset, mask, value, timeout, width);
+}
+
+Result<Memory> Device::allocate(MemoryKind kind, uint64_t length) {
+  SLUICE_TRY(const Transport::Object object, transport_->allocate(kind, length));
+  return Memory(transport_, object.handle, object.size, object.address);
+}
+
+Result<Memory> Device::import_dmabuf(int fd) {
+  SLUICE_TRY(const Transport::Object object, transport_->import_dmabuf(fd));
+  return Memory(transport_, object.handle, object.size, object.address);
+}
+
+Result<void> Device::reset(bool force) { return transport_->reset(force); }
+Result<ClockInfo> Device::clock() const { return transport_->clock(); }
+Result<ClockInfo> Device::set_clock(uint32_t system_hz, bool boost) {
+  return transport_->set_clock(system_hz, boost);
+}
+Result<uint32_t> Device::set_timer(uint32_t timer, uint32_t hz) {
+  return transport_->set_timer(timer, hz);
 }
 
 Result<uint64_t> Device::arm_interrupt() { return transport_->arm_interrupt(); }

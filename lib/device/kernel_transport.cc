@@ -104,6 +104,17 @@ Result<BoardInfo> KernelTransport::info() {
   board.class_revision = arg.class_revision;
   board.irq_count = arg.irq_count;
   board.n_windows = arg.n_windows;
+  board.n_resets = arg.n_resets;
+  board.capabilities = arg.capabilities;
+  board.memory_size = arg.memory_size;
+  board.memory_free = arg.memory_free;
+  board.memory_window = arg.memory_window;
+  board.n_queues = arg.n_queues;
+  board.n_queues_free = arg.n_queues_free;
+  board.n_segments = arg.n_segments;
+  board.max_entries = arg.max_entries;
+  board.max_step_bytes = arg.max_step_bytes;
+  board.sdi_version = arg.sdi_version;
   return board;
 }
 
@@ -261,7 +272,7 @@ Result<std::optional<uint64_t>> KernelTransport::wait_interrupt(std::chrono::mil
 
 }  // namespace
 
-Result<std::unique_ptr<Transport>> open_kernel_transport(const std::string& path, bool read_only) {
+Result<std::shared_ptr<Transport>> open_kernel_transport(const std::string& path, bool read_only) {
   struct stat status = {};
   if (::stat(path.c_str(), &status) != 0) {
     return fail(errno, fmt::format("{}: {}", path, errno_text(errno)));
@@ -276,7 +287,7 @@ Result<std::unique_ptr<Transport>> open_kernel_transport(const std::string& path
                                   "open it",
                                   path, group_of(status)));
   }
-  auto transport = std::make_unique<KernelTransport>(path, fd, read_only);
+  auto transport = std::make_shared<KernelTransport>(path, fd, read_only);
   const Result<BoardInfo> info = transport->info();
   if (!info) {
     const int code = info.error().code;

@@ -10,6 +10,7 @@
 
 #include "model/program.h"
 #include "model/rope.h"
+#include "ops/activation.h"
 #include "quant/format.h"
 
 namespace sluice {
@@ -246,7 +247,8 @@ struct Llama::Graph {
   uint32_t table, table_sink;                // cos and sin, [n_rot, tokens]
   uint32_t q_heads, q_sink, attended_heads;  // [head_dim, n_heads, tokens]
   uint32_t k_heads;                          // [head_dim, n_kv_heads, tokens]
-  SegmentAddress a8_space;                   // quantized activations, one matmul input at a time
+  // Quantized activations of each kind, one matmul input at a time.
+  SegmentAddress quantized_space[kNumActivations];
 
   Graph(const Llama& model, const CompileOptions& o) : m(model), options(o) {}
 
@@ -285,12 +287,11 @@ struct Llama::Graph {
   // The activations as a weight wants them: as they are, or quantized once for all that follow.
   struct Input {
     uint32_t f32;
-    uint32_t a8;
     uint32_t n;
     uint16_t rows;
-    bool quantized = false;
+    uint32_t quantized[kNumActivations] = {SLUICE_SDI_NONE, SLUICE_SDI_NONE};
   };
-  Input input(uint32_t f32, uint32_t n, uint16_t rows) { return {f32, SLUICE_SDI_NONE, n, rows}; }
+  Input input(uint32_t f32, uint32_t n, uint16_t rows) { return {f32, n, rows}; }
   void matmul(uint32_t dst, const Weight& w, Input& in, uint16_t flags = 0);
   void allocate();
   void layer(const Layer& l);
@@ -301,16 +302,16 @@ struct Llama::Graph {
 
 void Llama::Graph::matmul(uint32_t dst, const Weight& w, Input& in, uint16_t flags) {
   uint32_t src = in.f32;
-  if (w.format->activation == SLUICE_SDI_TYPE_A8) {
-    if (!in.quantized) {
+  if (const Activation* kind = find_activation(w.format->activation)) {
+    const size_t i = static_cast<size_t>(kind - kActivations);
+    if (in.quantized[i] == SLUICE_SDI_NONE) {
       const uint32_t most =
           in.rows == SLUICE_SDI_ROWS_OUTPUTS ? options.max_outputs : options.max_tokens;
-      in.a8 = list.tensor(SLUICE_SDI_TYPE_A8, in.rows, {in.n, most}, uint64_t{in.n} / 32 * 36,
-                          a8_space);
-      list.add(SLUICE_SDI_OP_QUANTIZE, in.a8, {in.f32});
-      in.quantized = true;
+      in.quantized[i] = list.tensor(static_cast<uint16_t>(kind->type), in.rows, {in.n, most},
+                                    kind->row_bytes(in.n), quantized_space[i]);
+      list.add(SLUICE_SDI_OP_QUANTIZE, in.quantized[i], {in.f32});
     }
-    src = in.a8;
+    src = in.quantized[i];
   }
   list.add(SLUICE_SDI_OP_MATMUL, dst, {weight(w), src}, {}, flags);
 }
@@ -335,7 +336,9 @@ void Llama::Graph::allocate() {
   table_sink = activation(space(m.rope_.n_rot), m.rope_.n_rot);
   const uint32_t widest = std::max({i.dim, i.ffn_dim, m.q_dim()});
   const uint32_t rows = std::max(options.max_tokens, options.max_outputs);
-  a8_space = reserve((uint64_t{widest} + 31) / 32 * 36, rows);
+  for (size_t kind = 0; kind < kNumActivations; ++kind) {
+    quantized_space[kind] = reserve(kActivations[kind].row_bytes(widest), rows);
+  }
 }
 
 // A layer's half of its cache as [kv_dim, slots] (rank 2) or [head_dim, n_kv_heads, slots].

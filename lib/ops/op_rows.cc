@@ -23,7 +23,7 @@ uint32_t row_pieces(const Operands& o, const RunContext& c) {
 
 // Rows of the destination cut into units, so that a single row keeps all threads busy.
 constexpr uint32_t kUnit = 256;
-static_assert(kUnit % kA8Block == 0);
+static_assert(kUnit % kA8Block == 0 && kUnit % kA8KBlock == 0);
 
 uint32_t units_per_row(const Tensor& t) { return (t.desc.shape[0] + kUnit - 1) / kUnit; }
 
@@ -109,7 +109,7 @@ static void run_rms_norm(const Operands& o, const RunContext& c, const Piece& pi
 
 Result<void> check_quantize(const Operands& o) {
   const TensorDesc &dst = o.dst->desc, &src = o.src[0]->desc;
-  SLUICE_CHECK(expect(dst.type == SLUICE_SDI_TYPE_A8, "an a8 destination"));
+  SLUICE_CHECK(expect(find_activation(dst.type), "an a8 or a8k destination"));
   SLUICE_CHECK(expect_f32(*o.src[0], "an f32 source"));
   return expect(dst.rank == 2 && src.rank == 2 && dst.rows == src.rows &&
                     dst.shape[0] == src.shape[0] && dst.shape[1] == src.shape[1],
@@ -118,8 +118,13 @@ Result<void> check_quantize(const Operands& o) {
 
 static void run_quantize(const Operands& o, const RunContext& c, const Piece& piece) {
   for_each_unit(o, c, piece, [&](uint32_t row, uint32_t first, uint32_t n) {
-    auto* y = reinterpret_cast<BlockA8*>(o.dst->data + row * o.dst->row_stride());
-    c.kernels->quantize(row_f32(*o.src[0], row) + first, y + first / kA8Block, n);
+    const float* x = row_f32(*o.src[0], row) + first;
+    std::byte* y = o.dst->data + row * o.dst->row_stride();
+    if (o.dst->desc.type == SLUICE_SDI_TYPE_A8K) {
+      c.kernels->quantize_k(x, reinterpret_cast<BlockA8K*>(y) + first / kA8KBlock, n);
+    } else {
+      c.kernels->quantize(x, reinterpret_cast<BlockA8*>(y) + first / kA8Block, n);
+    }
   });
 }
 

@@ -17,8 +17,8 @@ constexpr uint32_t kUnlimited = std::numeric_limits<uint32_t>::max();
 
 // Bytes of one row of shape[0] elements; 0: unknown type or not whole blocks.
 uint64_t row_bytes(const TensorDesc& d) {
-  if (d.type == SLUICE_SDI_TYPE_A8) {
-    return d.shape[0] % kA8Block ? 0 : uint64_t{d.shape[0]} / kA8Block * sizeof(BlockA8);
+  if (const Activation* kind = find_activation(d.type)) {
+    return d.shape[0] % kind->block_size ? 0 : kind->row_bytes(d.shape[0]);
   }
   const Format* format = find_format(d.type);
   return !format || d.shape[0] % format->block_size ? 0 : format->bytes(d.shape[0]);

@@ -71,7 +71,7 @@ class MemoryTransport final : public Transport {
   size_t size_;
 };
 
-Device memory_board(size_t size) { return make_device(std::make_unique<MemoryTransport>(size)); }
+Device memory_board(size_t size) { return make_device(std::make_shared<MemoryTransport>(size)); }
 
 constexpr char kBoard[] = R"(
 [board]

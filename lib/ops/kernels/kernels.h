@@ -85,6 +85,8 @@ struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, float* y, uint32_t n, float epsilon);
   // n a multiple of kA8Block
   void (*quantize)(const float* x, BlockA8* y, uint32_t n);
+  // n a multiple of kA8KBlock
+  void (*quantize_k)(const float* x, BlockA8K* y, uint32_t n);
   // y = gate / (1 + exp(-gate)) * up
   void (*swiglu)(const float* gate, const float* up, float* y, uint32_t n);
   void (*to_f16)(const float* x, uint16_t* y, uint32_t n);

@@ -275,7 +275,14 @@ constexpr MatmulKernel kMatmul[] = {
 
 }  // namespace
 
-const Kernels kKernelsAvx2 = {"avx2", rms_norm,  quantize, swiglu,
-                              to_f16, attention, kMatmul,  sizeof(kMatmul) / sizeof(kMatmul[0])};
+const Kernels kKernelsAvx2 = {"avx2",
+                              rms_norm,
+                              quantize<BlockA8>,
+                              quantize<BlockA8K>,
+                              swiglu,
+                              to_f16,
+                              attention,
+                              kMatmul,
+                              sizeof(kMatmul) / sizeof(kMatmul[0])};
 
 }  // namespace sluice

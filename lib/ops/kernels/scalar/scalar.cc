@@ -52,23 +52,29 @@ void rms_norm(const float* x, const float* weight, float* y, uint32_t n, float e
   for (uint32_t i = 0; i < n; ++i) y[i] = x[i] * scale * weight[i];
 }
 
-void quantize(const float* x, BlockA8* y, uint32_t n) {
-  for (uint32_t b = 0; b < n / kA8Block; ++b, x += kA8Block) {
-    float amax = 0;
-    for (uint32_t i = 0; i < kA8Block; ++i) {
-      const float magnitude = std::fabs(x[i]);
-      amax = magnitude > amax ? magnitude : amax;
-    }
-    const bool zero = amax < kA8Smallest;
-    const float inverse = zero ? 0.0f : 127.0f / amax;
-    y[b].scale = zero ? 0.0f : amax / 127.0f;
-    for (uint32_t i = 0; i < kA8Block; ++i) {
-      float q = x[i] * inverse;
-      q = q > -127.0f ? q : -127.0f;
-      q = q < 127.0f ? q : 127.0f;
-      y[b].q[i] = static_cast<int8_t>(std::nearbyint(q));
-    }
+// Codes and scale of one block of n values.
+float quantize_block(const float* x, int8_t* q, uint32_t n) {
+  float amax = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    const float magnitude = std::fabs(x[i]);
+    amax = magnitude > amax ? magnitude : amax;
   }
+  const bool zero = amax < kA8Smallest;
+  const float inverse = zero ? 0.0f : 127.0f / amax;
+  for (uint32_t i = 0; i < n; ++i) {
+    float scaled = x[i] * inverse;
+    scaled = scaled > -127.0f ? scaled : -127.0f;
+    scaled = scaled < 127.0f ? scaled : 127.0f;
+    q[i] = static_cast<int8_t>(std::nearbyint(scaled));
+  }
+  return zero ? 0.0f : amax / 127.0f;
+}
+
+template <typename Block>
+void quantize(const float* x, Block* y, uint32_t n) {
+  constexpr uint32_t kSize = sizeof(y->q);
+  for (uint32_t b = 0; b < n / kSize; ++b)
+    y[b].scale = quantize_block(x + b * kSize, y[b].q, kSize);
 }
 
 void swiglu(const float* gate, const float* up, float* y, uint32_t n) {
@@ -202,7 +208,7 @@ constexpr MatmulKernel kMatmul[] = {
 
 }  // namespace
 
-const Kernels kKernelsScalar = {"scalar", rms_norm,  quantize, swiglu,
-                                to_f16,   attention, kMatmul,  std::size(kMatmul)};
+const Kernels kKernelsScalar = {"scalar", rms_norm,  quantize<BlockA8>, quantize<BlockA8K>, swiglu,
+                                to_f16,   attention, kMatmul,           std::size(kMatmul)};
 
 }  // namespace sluice

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The emulated board: what it is like, how fast, and what goes wrong with it.
+#ifndef SLUICE_EMULATOR_HPP
+#define SLUICE_EMULATOR_HPP
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <sluice/result.hpp>
+
+namespace sluice {
+
+// What goes wrong. A fault happens when `after` entries have been completed (0: at once), or, with
+// `probability`, at each entry by chance.
+enum class FaultKind : uint8_t {
+  kHang,           // the board does nothing any more but obey a reset
+  kLostInterrupt,  // a completion is written, its interrupt is not raised
+  kAllOnes,        // every register reads all ones until the board is reset
+  kLate,           // a completion comes `delay_ms` late
+  kCorruption,     // a bit of device memory flips, and the board notices (SLUICE_SDI_E_DATA)
+  kRemoval,        // the board is gone
+  kNoLock,         // the PLL does not lock
+};
+
+struct Fault {
+  FaultKind kind = FaultKind::kHang;
+  uint64_t after = 0;
+  double probability = 0;
+  uint32_t delay_ms = 100;
+};
+
+// "hang@100", "lost-irq:0.01", "late@5,250ms": kind, then @ entries or : probability, then a delay.
+// EINVAL says what was expected.
+Result<Fault> parse_fault(const std::string& text);
+
+struct EmulatorOptions {
+  std::string name = "emu";
+  uint64_t memory_size = uint64_t{4} << 30;  // bytes of device memory; taken when touched
+  uint32_t n_queues = 7;
+  uint32_t n_threads = 0;  // that execute lists; 0: as many as the process may use
+  std::string isa;         // as EngineOptions::isa
+  uint32_t hse_hz = 12'000'000;
+  // The board that is timed: what counts as a cycle. See docs/device-interface.md.
+  uint32_t macs_per_cycle = 4096;
+  uint64_t memory_bandwidth = 25'600'000'000;  // bytes a second
+  std::vector<Fault> faults;
+  uint64_t seed = 1;  // of faults by chance
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_EMULATOR_HPP
