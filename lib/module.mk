@@ -1,6 +1,8 @@
 # libsluice: the static archive that the programs link and the shared object that users link.
 LIB_SRCS := $(sort $(shell find lib -name '*.cc'))
-lib_objs = $(LIB_SRCS:%.cc=$(1)/obj/%.o)
+# Pure C that the driver is made of as well.
+LIB_C_SRCS := kernel/shared/clock.c
+lib_objs = $(LIB_SRCS:%.cc=$(1)/obj/%.o) $(LIB_C_SRCS:%.c=$(1)/obj/%.o)
 
 # Kernels: each ISA in its own objects with its own flags, nothing shared with the rest.
 # GCC 12 takes the undefined operands inside its own AVX-512 intrinsics for bugs of ours.

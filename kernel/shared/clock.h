@@ -55,7 +55,8 @@ void sluice_clock_nearest(const struct sluice_clock_board *board, __u32 hz, __u3
 			  __u32 *ret_above);
 
 /*
- * Prescaler less one for @hz on timer @timer, and what that gives exactly.
+ * Prescaler less one for @hz on timer @timer, and what that gives exactly: the
+ * slowest that is not slower than @hz.
  * 0; -EINVAL: @hz is 0 or no such timer; -ERANGE: above its clock, or a prescaler
  * above 16 bits.
  */
@@ -67,7 +68,8 @@ int sluice_clock_timer(const struct sluice_clock_plan *plan, __u32 timer, __u32 
  * @read: a word of the clock page at byte @offset
  * @write: likewise
  * @commit: post a request and wait for its acknowledgement; 0, or a negative errno
- * @quiesce: drain the queues and mask the interrupts; 0 or a negative errno
+ * @quiesce: let no entry begin, drain the queues (SLUICE_SDI_ACTION_PAUSE) and mask
+ *	the interrupts; 0 or a negative errno
  * @resume: undo that
  * @sleep_ns: wait
  */
@@ -84,7 +86,8 @@ struct sluice_clock_ops {
  * Changes the clocks to @plan and the timers to @timer_hz (0: off), by the rules.
  * 0; what quiesce said, and nothing has changed; -EIO: the PLL did not lock, a
  * request was refused or the readback is wrong: the board runs from HSI now and
- * @ret_now says with what.
+ * @ret_now says with what; timers that HSI is too slow for are off. -ERANGE: a
+ * timer cannot have its frequency with this plan, and nothing has changed.
  */
 int sluice_clock_change(const struct sluice_clock_ops *ops, void *context,
 			const struct sluice_clock_board *board,

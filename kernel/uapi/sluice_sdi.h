@@ -56,6 +56,8 @@
 #define SLUICE_SDI_ACTION_QUEUE_DISABLE 3 /* argument[0]: queue; no ring is touched after */
 #define SLUICE_SDI_ACTION_SEGMENTS 4      /* argument[0]: queue; its segment table is read now */
 #define SLUICE_SDI_ACTION_CLEAR_FAULTS 5
+#define SLUICE_SDI_ACTION_PAUSE 6         /* no entry begins any more; none is under way when acknowledged */
+#define SLUICE_SDI_ACTION_RESUME 7        /* entries begin again */
 #define SLUICE_SDI_REQUEST(generation, action) (((generation) << 8) | (action))
 
 /* @result of a request, and of a clock request. */
