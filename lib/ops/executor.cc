@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <map>
@@ -76,8 +77,9 @@ Executor::Executor(const Kernels& kernels, unsigned n_threads)
     : impl_(std::make_unique<Impl>(kernels, n_threads)) {}
 Executor::~Executor() = default;
 
-Result<uint32_t> Executor::load(const CommandList& list, const SegmentTable& segments) {
-  SLUICE_TRY(auto loaded, validate(list, segments, impl_->kernels));
+Result<uint32_t> Executor::load(const CommandList& list, const SegmentTable& segments,
+                                ListRefusal* ret_refused) {
+  SLUICE_TRY(auto loaded, validate(list, segments, impl_->kernels, ret_refused));
   SLUICE_CHECK(impl_->reserve(*loaded));
   const uint32_t handle = impl_->next_handle++;
   impl_->lists.emplace(handle, std::move(loaded));
@@ -86,7 +88,13 @@ Result<uint32_t> Executor::load(const CommandList& list, const SegmentTable& seg
 
 void Executor::unload(uint32_t handle) { impl_->lists.erase(handle); }
 
-Result<void> Executor::run(uint32_t handle, std::span<const uint32_t> step) {
+const LoadedList* Executor::find(uint32_t handle) const {
+  const auto it = impl_->lists.find(handle);
+  return it == impl_->lists.end() ? nullptr : it->second.get();
+}
+
+Result<void> Executor::run(uint32_t handle, std::span<const uint32_t> step,
+                           const KeepGoing& keep_going) {
   const auto it = impl_->lists.find(handle);
   if (it == impl_->lists.end()) return fail(EINVAL, fmt::format("no list has handle {}", handle));
   const LoadedList& list = *it->second;
@@ -95,13 +103,23 @@ Result<void> Executor::run(uint32_t handle, std::span<const uint32_t> step) {
   for (const LoadedCommand& w : list.work) {
     impl_->pieces.push_back(w.code->pieces(w.operands, impl_->context(w, 0)));
   }
+  std::atomic<bool> stopped = false;
   impl_->pool.run(impl_->pieces, [&](unsigned thread, size_t i, uint32_t piece) {
+    if (keep_going) {
+      if (stopped.load(std::memory_order_relaxed)) return;
+      if (!keep_going(thread)) {
+        stopped = true;
+        return;
+      }
+    }
     const LoadedCommand& w = list.work[i];
     w.code->run(w.operands, impl_->context(w, thread), Piece{piece, impl_->pieces[i]});
   });
+  if (stopped) return fail(ECANCELED, "the run was stopped");
   return {};
 }
 
+const Step& Executor::step() const { return impl_->step; }
 const Kernels& Executor::kernels() const { return impl_->kernels; }
 unsigned Executor::n_threads() const { return impl_->pool.size(); }
 

@@ -5,6 +5,7 @@
 #define SLUICE_OPS_EXECUTOR_H
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "ops/kernels/kernels.h"
 #include "ops/list.h"
 #include "ops/segments.h"
+#include "ops/validate.h"
 
 namespace sluice {
 
@@ -31,13 +33,23 @@ class Executor {
 
   // Copies and validates the list against the segments, which must stay where they are until the
   // list is unloaded. The handle to run it by. EINVAL names the tensor or command and what was
-  // expected; a list that passes can reach nothing outside its segments in any step.
-  Result<uint32_t> load(const CommandList& list, const SegmentTable& segments);
+  // expected, and `ret_refused` (see validate()); a list that passes can reach nothing outside its
+  // segments in any step.
+  Result<uint32_t> load(const CommandList& list, const SegmentTable& segments,
+                        ListRefusal* ret_refused = nullptr);
   void unload(uint32_t handle);
+  // The list as it was loaded; null: no such handle.
+  const LoadedList* find(uint32_t handle) const;
 
+  // Asked by each thread before each piece of work; thread 0 is the caller of run(). It may unload
+  // lists other than the one that runs. False stops the run.
+  using KeepGoing = std::function<bool(unsigned thread)>;
   // Runs every command of the list. EINVAL: the handle, or the step buffer (see Step::load), before
-  // anything is computed.
-  Result<void> run(uint32_t handle, std::span<const uint32_t> step);
+  // anything is computed. ECANCELED: `keep_going` said no, and what the list writes is undefined.
+  Result<void> run(uint32_t handle, std::span<const uint32_t> step,
+                   const KeepGoing& keep_going = {});
+  // The snapshot of the step that ran last.
+  const Step& step() const;
 
   const Kernels& kernels() const;
   unsigned n_threads() const;

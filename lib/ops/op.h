@@ -21,6 +21,7 @@ struct Tensor {
   std::byte* data = nullptr;
   uint64_t extent = 0;  // bytes from the first to behind the last
   bool writable = false;
+  bool readable = true;
 
   uint32_t rows() const { return desc.rank == 0 ? 0 : desc.shape[desc.rank - 1]; }
   size_t row_stride() const { return desc.stride[desc.rank < 2 ? 0 : desc.rank - 2]; }

@@ -13,6 +13,7 @@ struct Segment {
   std::byte* base = nullptr;
   uint64_t length = 0;  // bytes
   bool writable = false;
+  bool readable = true;
 };
 
 using SegmentTable = std::vector<Segment>;

@@ -24,7 +24,7 @@ uint64_t row_bytes(const TensorDesc& d) {
   return !format || d.shape[0] % format->block_size ? 0 : format->bytes(d.shape[0]);
 }
 
-Result<Tensor> resolve(const TensorDesc& d, const SegmentTable& segments) {
+Result<Tensor> resolve(const TensorDesc& d, const SegmentTable& segments, ListRefusal& refusal) {
   SLUICE_CHECK(expect(d.reserved == 0 && d.reserved0 == 0, "reserved words to be 0"));
   SLUICE_CHECK(expect(d.rank >= 1 && d.rank <= 4, "a rank of 1 to 4"));
   SLUICE_CHECK(expect(d.rows <= SLUICE_SDI_ROWS_OUTPUTS, "a known kind of rows"));
@@ -46,6 +46,8 @@ Result<Tensor> resolve(const TensorDesc& d, const SegmentTable& segments) {
       return fail(EINVAL, "expected an extent below 2^64 bytes");
     }
   }
+  refusal.address = d.address;
+  refusal.length = extent;
   const uint64_t segment = d.address >> SLUICE_SDI_OFFSET_BITS;
   const uint64_t offset = d.address & ((uint64_t{1} << SLUICE_SDI_OFFSET_BITS) - 1);
   if (segment >= segments.size()) {
@@ -56,7 +58,8 @@ Result<Tensor> resolve(const TensorDesc& d, const SegmentTable& segments) {
     return fail(EINVAL, fmt::format("{} bytes from offset {} of segment {}, which has {}", extent,
                                     offset, segment, s.length));
   }
-  return Tensor{d, s.base + offset, extent, s.writable};
+  refusal.length = 0;
+  return Tensor{d, s.base + offset, extent, s.writable, s.readable};
 }
 
 bool overlap(const Tensor& a, const Tensor& b) {
@@ -69,7 +72,17 @@ bool same_place(const Tensor& a, const Tensor& b) {
          a.desc.type == b.desc.type;
 }
 
-Result<LoadedCommand> check_command(const LoadedList& list, const Command& c) {
+// What the segment of a tensor must allow.
+Result<void> expect_right(bool granted, const Tensor& t, const char* what, ListRefusal& refusal) {
+  if (!granted) {
+    refusal.address = t.desc.address;
+    refusal.length = t.extent;
+  }
+  return expect(granted, what);
+}
+
+Result<LoadedCommand> check_command(const LoadedList& list, const Command& c,
+                                    ListRefusal& refusal) {
   LoadedCommand out;
   const Op* op = find_op(c.op);
   SLUICE_CHECK(expect(op != nullptr, "a known operation"));
@@ -79,7 +92,10 @@ Result<LoadedCommand> check_command(const LoadedList& list, const Command& c) {
   SLUICE_CHECK(expect(c.dst < list.tensors.size(), "a destination in the tensor table"));
   out.operands.command = &c;
   out.operands.dst = &list.tensors[c.dst];
-  SLUICE_CHECK(expect(out.operands.dst->writable, "a destination in a writable segment"));
+  const Tensor& dst = *out.operands.dst;
+  SLUICE_CHECK(expect_right(dst.writable, dst, "a destination in a writable segment", refusal));
+  SLUICE_CHECK(expect_right(dst.readable || !(c.flags & SLUICE_SDI_FLAG_ADD), dst,
+                            "a destination to add to in a readable segment", refusal));
   for (int i = 0; i < 5; ++i) {
     if (i >= op->n_src) {
       SLUICE_CHECK(expect(c.src[i] == SLUICE_SDI_NONE, "no further source"));
@@ -88,7 +104,7 @@ Result<LoadedCommand> check_command(const LoadedList& list, const Command& c) {
     SLUICE_CHECK(expect(c.src[i] < list.tensors.size(), "sources in the tensor table"));
     const Tensor& src = list.tensors[c.src[i]];
     out.operands.src[i] = &src;
-    const Tensor& dst = *out.operands.dst;
+    SLUICE_CHECK(expect_right(src.readable, src, "sources in readable segments", refusal));
     SLUICE_CHECK(expect(!overlap(dst, src) || (op->in_place && same_place(dst, src)),
                         "a destination that overlaps no source"));
   }
@@ -161,10 +177,14 @@ class MatmulPlanner {
 }  // namespace
 
 Result<std::unique_ptr<LoadedList>> validate(const CommandList& list, const SegmentTable& segments,
-                                             const Kernels& kernels) {
+                                             const Kernels& kernels, ListRefusal* ret_refused) {
   auto out = std::make_unique<LoadedList>();
+  ListRefusal ignored;
+  ListRefusal& refusal = ret_refused ? *ret_refused : ignored;
+  refusal = {};
   for (size_t i = 0; i < list.tensors.size(); ++i) {
-    auto tensor = resolve(list.tensors[i], segments);
+    refusal.index = static_cast<uint32_t>(i);
+    auto tensor = resolve(list.tensors[i], segments, refusal);
     if (!tensor) {
       return fail(tensor.error().code, fmt::format("tensor {}: {}", i, tensor.error().message));
     }
@@ -175,7 +195,8 @@ Result<std::unique_ptr<LoadedList>> validate(const CommandList& list, const Segm
   MatmulPlanner planner(*out, kernels);
   for (size_t i = 0; i < out->commands.size(); ++i) {
     const Command& c = out->commands[i];
-    auto command = check_command(*out, c);
+    refusal.index = static_cast<uint32_t>(out->tensors.size() + i);
+    auto command = check_command(*out, c, refusal);
     const Result<void> planned =
         command ? planner.add(*command) : Result<void>(tl::unexpected(command.error()));
     if (!planned) {

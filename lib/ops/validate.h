@@ -34,9 +34,19 @@ struct LoadedList {
   LoadedList& operator=(const LoadedList&) = delete;
 };
 
-// EINVAL: "tensor 3: ..." or "command 7 (matmul): ..." with what was expected.
+// Which tensor or command of a list was refused, counted through both, tensors first; and if the
+// reason is that its memory is not granted, or not for this, which memory that is.
+struct ListRefusal {
+  uint32_t index = 0;
+  uint64_t address = 0;  // segment address
+  uint64_t length = 0;   // bytes; 0: another reason
+};
+
+// EINVAL: "tensor 3: ..." or "command 7 (matmul): ..." with what was expected; then `ret_refused`
+// is filled in, if it is given.
 Result<std::unique_ptr<LoadedList>> validate(const CommandList& list, const SegmentTable& segments,
-                                             const Kernels& kernels);
+                                             const Kernels& kernels,
+                                             ListRefusal* ret_refused = nullptr);
 
 }  // namespace sluice
 
