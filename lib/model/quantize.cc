@@ -6,10 +6,14 @@
 
 #include <cerrno>
 #include <cmath>
+#include <optional>
+#include <regex>
 
 #include <sluice/gguf.hpp>
 #include <sluice/quantize.hpp>
 
+#include "model/importance.h"
+#include "model/mix.h"
 #include "model/tensor_stream.h"
 #include "quant/format.h"
 
@@ -24,17 +28,85 @@ bool same_file(const std::string& a, const std::string& b) {
                     first.st_dev == second.st_dev && first.st_ino == second.st_ino);
 }
 
-// The format that a tensor gets; its own where it is no matrix or its rows do not fit.
-const Format& choose_format(const GgufTensor& tensor, const Format& wanted) {
+// What is asked for, looked up and checked.
+struct Plan {
+  const Mix& mix;
+  MixModel model;
+  std::vector<std::pair<std::regex, const Format*>> overrides;
+  std::optional<Importance> importance;
+};
+
+const Format* find_encodable(std::string_view name) {
+  const Format* format = find_format(name);
+  return format && format->encode ? format : nullptr;
+}
+
+Result<void> add_overrides(const QuantizeOptions& options, Plan& plan) {
+  for (const TensorOverride& o : options.overrides) {
+    const Format* format = find_encodable(o.type);
+    if (!format) {
+      return fail(EINVAL, fmt::format("override {}={}: unknown type, expected one of {}", o.pattern,
+                                      o.type, fmt::join(quantize_types(), ", ")));
+    }
+    try {
+      plan.overrides.emplace_back(std::regex(o.pattern), format);
+    } catch (const std::regex_error& e) {
+      return fail(EINVAL, fmt::format("override {}={}: {}", o.pattern, o.type, e.what()));
+    }
+  }
+  return {};
+}
+
+Result<Plan> make_plan(const GgufFile& in, const QuantizeOptions& options) {
+  const Mix* mix = find_mix(options.type);
+  if (!mix) {
+    std::vector<std::string> names;
+    for (const Mix& m : mixes()) names.emplace_back(m.name);
+    return fail(EINVAL, fmt::format("unknown type '{}', expected one of {}", options.type,
+                                    fmt::join(names, ", ")));
+  }
+  Plan plan{*mix, MixModel(in), {}, {}};
+  SLUICE_CHECK(add_overrides(options, plan));
+  if (!options.importance.empty()) {
+    SLUICE_TRY(plan.importance, Importance::load(options.importance));
+    plan.model.has_importance = true;
+  }
+  return plan;
+}
+
+// The format that a tensor gets; its own where it is no matrix, or already as small as what its
+// rows allow.
+const Format& choose_format(const GgufTensor& tensor, const Plan& plan) {
   const Format& own = *find_format(tensor.type);
   uint32_t n_dims = 0;  // a vector written with rank 2 is still a vector
   for (const uint64_t dim : tensor.shape) n_dims += dim > 1;
-  if (n_dims < 2 || !own.decode || tensor.shape[0] % wanted.block_size != 0) return own;
-  return wanted;
+  if (n_dims < 2 || !own.decode) return own;
+  for (const auto& [pattern, format] : plan.overrides) {
+    if (std::regex_search(tensor.name, pattern)) return fitting_format(*format, tensor.shape[0]);
+  }
+  const std::string_view name = tensor.name;
+  if (!plan.mix.base || name.ends_with("_norm.weight") || name.ends_with("ffn_gate_inp.weight")) {
+    return own;
+  }
+  const Format& wanted = mix_format(plan.mix, plan.model, name);
+  const Format& fitting = fitting_format(wanted, tensor.shape[0]);
+  return &fitting != &wanted && fitting.bytes(256) >= own.bytes(256) ? own : fitting;
 }
 
-Result<QuantizedTensor> rewrite(const GgufFile& in, const GgufTensor& tensor, const Format& to,
+// Weights of the columns of a tensor, null where there are none.
+Result<const std::vector<float>*> columns(const GgufFile& in, const GgufTensor& tensor,
+                                          const Plan& plan) {
+  const auto* found = plan.importance ? plan.importance->find(tensor.name) : nullptr;
+  if (found && found->size() != tensor.shape[0]) {
+    return fail(EINVAL, fmt::format("{}: tensor '{}' has {} columns, the importance matrix {}",
+                                    in.path(), tensor.name, tensor.shape[0], found->size()));
+  }
+  return found;
+}
+
+Result<QuantizedTensor> rewrite(const GgufFile& in, const GgufTensor& tensor, const Plan& plan,
                                 TensorStream& stream) {
+  const Format& to = choose_format(tensor, plan);
   const Format& from = *find_format(tensor.type);
   const auto bytes = in.data(tensor);
   QuantizedTensor done;
@@ -52,8 +124,9 @@ Result<QuantizedTensor> rewrite(const GgufFile& in, const GgufTensor& tensor, co
     from.decode(bytes.data() + from.bytes(first), values.data(), values.size());
   };
   const std::string subject = fmt::format("{}: tensor '{}'", in.path(), tensor.name);
-  SLUICE_TRY(const double squared_error,
-             stream.encode(to, done.n_elements, tensor.n_bytes, true, subject, fill));
+  SLUICE_TRY(const std::vector<float>* importance, columns(in, tensor, plan));
+  const TensorStream::Job job{to, done.n_elements, tensor.n_bytes, true, importance};
+  SLUICE_TRY(const double squared_error, stream.encode(job, subject, fill));
   done.rmse = std::sqrt(squared_error / static_cast<double>(done.n_elements));
   return done;
 }
@@ -68,37 +141,52 @@ std::vector<std::string> quantize_types() {
   return names;
 }
 
-Result<std::vector<QuantizedTensor>> quantize(const std::string& in_path, const std::string& out,
-                                              std::string_view type, unsigned n_threads,
-                                              const Progress& progress) {
-  const Format* wanted = find_format(type);
-  if (!wanted || !wanted->encode) {
-    return fail(EINVAL, fmt::format("unknown type '{}', expected one of {}", type,
-                                    fmt::join(quantize_types(), ", ")));
+std::vector<QuantizeMix> quantize_mixes() {
+  std::vector<QuantizeMix> out;
+  for (const Mix& m : mixes()) {
+    out.push_back({m.name, m.alias ? m.alias : "", m.base ? m.base : ""});
   }
+  return out;
+}
+
+Result<std::vector<QuantizedTensor>> quantize(const std::string& in_path, const std::string& out,
+                                              const QuantizeOptions& options,
+                                              const Progress& progress) {
   if (same_file(in_path, out)) {
     return fail(EINVAL, fmt::format("{}: input and output are the same file", out));
   }
   SLUICE_TRY(const GgufFile in, GgufFile::open(in_path));
+  SLUICE_TRY(const Plan plan, make_plan(in, options));
   SLUICE_TRY(GgufWriter writer, GgufWriter::create(out, static_cast<uint32_t>(in.alignment())));
   for (const auto& [key, value] : in.metadata()) writer.set(key, value);
-  writer.set_u32("general.file_type", static_cast<uint32_t>(wanted->file_type));
-  writer.set_u32("general.quantization_version", kQuantizationVersion);
+  if (plan.mix.base) {
+    writer.set_u32("general.file_type", static_cast<uint32_t>(plan.mix.file_type));
+    writer.set_u32("general.quantization_version", kQuantizationVersion);
+  }
 
   uint64_t total = 0;
   for (const GgufTensor& tensor : in.tensors()) {
     total += tensor.n_bytes;
-    SLUICE_CHECK(writer.add_tensor(tensor.name, choose_format(tensor, *wanted).id,
+    SLUICE_CHECK(writer.add_tensor(tensor.name, choose_format(tensor, plan).id,
                                    std::span(tensor.shape).first(tensor.rank)));
   }
-  TensorStream stream(writer, n_threads, total, progress);
+  TensorStream stream(writer, options.n_threads, total, progress);
   std::vector<QuantizedTensor> done;
   for (const GgufTensor& tensor : in.tensors()) {
-    SLUICE_TRY(QuantizedTensor one, rewrite(in, tensor, choose_format(tensor, *wanted), stream));
+    SLUICE_TRY(QuantizedTensor one, rewrite(in, tensor, plan, stream));
     done.push_back(std::move(one));
   }
   SLUICE_CHECK(writer.finish());
   return done;
+}
+
+Result<std::vector<QuantizedTensor>> quantize(const std::string& in, const std::string& out,
+                                              std::string_view type, unsigned n_threads,
+                                              const Progress& progress) {
+  QuantizeOptions options;
+  options.type = type;
+  options.n_threads = n_threads;
+  return quantize(in, out, options, progress);
 }
 
 }  // namespace sluice

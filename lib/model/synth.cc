@@ -12,6 +12,7 @@
 #include <sluice/gguf.hpp>
 #include <sluice/quantize.hpp>
 
+#include "model/mix.h"
 #include "model/tensor_stream.h"
 #include "quant/format.h"
 
@@ -203,7 +204,7 @@ Result<void> synthesize(std::string_view preset_name, std::string_view type, con
   const Format& vector_format = *find_format("F32");
   const std::vector<PlannedTensor> plan = plan_tensors(*preset);
   const auto format_of = [&](const PlannedTensor& t) -> const Format& {
-    return t.n_rows ? *format : vector_format;
+    return t.n_rows ? fitting_format(*format, t.n_columns) : vector_format;
   };
   const auto n_elements = [](const PlannedTensor& t) {
     return t.n_columns * std::max<uint64_t>(t.n_rows, 1);
@@ -221,7 +222,7 @@ Result<void> synthesize(std::string_view preset_name, std::string_view type, con
     const uint64_t n = n_elements(plan[i]);
     const uint64_t random = hash(hash(seed) + i);
     const auto fill = make_fill(plan[i], *preset, random);
-    SLUICE_CHECK(stream.encode(own, n, own.bytes(n), false, plan[i].name, fill));
+    SLUICE_CHECK(stream.encode({own, n, own.bytes(n)}, plan[i].name, fill));
   }
   return writer.finish();
 }

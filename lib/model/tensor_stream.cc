@@ -42,15 +42,35 @@ Result<void> TensorStream::copy(std::span<const std::byte> bytes) {
   return {};
 }
 
-void TensorStream::encode_chunk(const Format& format, bool measure, const Fill& fill,
-                                Chunk& chunk) {
+namespace {
+
+// Rows begin anew in the importance; whole blocks never lie across their ends.
+void encode_rows(const Format& format, const std::vector<float>& importance, uint64_t first,
+                 const std::vector<float>& values, std::byte* blocks) {
+  const size_t row = importance.size();
+  for (size_t i = 0; i < values.size();) {
+    const size_t column = (first + i) % row;
+    const size_t n = std::min(row - column, values.size() - i);
+    format.encode(values.data() + i, blocks + format.bytes(i), n, importance.data() + column);
+    i += n;
+  }
+}
+
+}  // namespace
+
+void TensorStream::encode_chunk(const Job& job, const Fill& fill, Chunk& chunk) {
+  const Format& format = job.format;
   chunk.values.resize(chunk.n);
   chunk.blocks.resize(format.bytes(chunk.n));
   fill(chunk.first, chunk.values);
-  format.encode(chunk.values.data(), chunk.blocks.data(), chunk.n);
+  if (job.importance) {
+    encode_rows(format, *job.importance, chunk.first, chunk.values, chunk.blocks.data());
+  } else {
+    format.encode(chunk.values.data(), chunk.blocks.data(), chunk.n, nullptr);
+  }
   chunk.bad = chunk.n;
   chunk.squared_error = 0;
-  if (!measure) return;
+  if (!job.measure) return;
   chunk.decoded.resize(chunk.n);
   format.decode(chunk.blocks.data(), chunk.decoded.data(), chunk.n);
   for (size_t i = 0; i < chunk.n; ++i) {
@@ -61,8 +81,9 @@ void TensorStream::encode_chunk(const Format& format, bool measure, const Fill& 
   }
 }
 
-Result<double> TensorStream::encode(const Format& format, uint64_t n, uint64_t progress_bytes,
-                                    bool measure, const std::string& subject, const Fill& fill) {
+Result<double> TensorStream::encode(const Job& job, const std::string& subject, const Fill& fill) {
+  const Format& format = job.format;
+  const uint64_t n = job.n;
   double squared_error = 0;
   uint64_t reported = 0;
   for (uint64_t first = 0; first < n;) {
@@ -73,9 +94,8 @@ Result<double> TensorStream::encode(const Format& format, uint64_t n, uint64_t p
       first += chunks_[n_chunks].n;
     }
     const auto n_pieces = static_cast<uint32_t>(n_chunks);
-    pool_.run({&n_pieces, 1}, [&](unsigned, size_t, uint32_t i) {
-      encode_chunk(format, measure, fill, chunks_[i]);
-    });
+    pool_.run({&n_pieces, 1},
+              [&](unsigned, size_t, uint32_t i) { encode_chunk(job, fill, chunks_[i]); });
     for (size_t i = 0; i < n_chunks; ++i) {
       const Chunk& chunk = chunks_[i];
       if (chunk.bad < chunk.n) {
@@ -89,10 +109,10 @@ Result<double> TensorStream::encode(const Format& format, uint64_t n, uint64_t p
       SLUICE_CHECK(writer_.write(chunk.blocks));
     }
     // The share of the values that is done, in the caller's unit.
-    const auto now = static_cast<uint64_t>(static_cast<double>(progress_bytes) *
+    const auto now = static_cast<uint64_t>(static_cast<double>(job.progress_bytes) *
                                            (static_cast<double>(first) / static_cast<double>(n)));
-    SLUICE_CHECK(report(std::min(now, progress_bytes) - reported));
-    reported = std::min(now, progress_bytes);
+    SLUICE_CHECK(report(std::min(now, job.progress_bytes) - reported));
+    reported = std::min(now, job.progress_bytes);
   }
   return squared_error;
 }

@@ -29,11 +29,19 @@ class TensorStream {
 
   // Writes bytes as they are. ECANCELED: the progress callback said so.
   Result<void> copy(std::span<const std::byte> bytes);
-  // Writes n values in a format; `progress_bytes` are counted as done. With `measure` returns the
-  // sum of the squared errors of what was written. EBADMSG: a value is not finite; ERANGE: the
-  // format cannot hold it. The messages begin with `subject`.
-  Result<double> encode(const Format& format, uint64_t n, uint64_t progress_bytes, bool measure,
-                        const std::string& subject, const Fill& fill);
+  // What encode() is to do.
+  struct Job {
+    const Format& format;
+    uint64_t n;               // values
+    uint64_t progress_bytes;  // counted as done
+    bool measure = false;
+    // Weights of the squared errors of a row's columns; null: all alike.
+    const std::vector<float>* importance = nullptr;
+  };
+  // Writes n values in a format. With `measure` returns the sum of the squared errors of what was
+  // written. EBADMSG: a value is not finite; ERANGE: the format cannot hold it. The messages begin
+  // with `subject`.
+  Result<double> encode(const Job& job, const std::string& subject, const Fill& fill);
 
  private:
   struct Chunk {
@@ -44,7 +52,7 @@ class TensorStream {
     double squared_error = 0;
     size_t bad = 0;  // index of the first value that could not be written; n: none
   };
-  static void encode_chunk(const Format& format, bool measure, const Fill& fill, Chunk& chunk);
+  static void encode_chunk(const Job& job, const Fill& fill, Chunk& chunk);
   Result<void> report(uint64_t bytes);
 
   GgufWriter& writer_;

@@ -16,7 +16,7 @@ void decode_f16(const void* blocks, float* values, size_t n) {
   }
 }
 
-void encode_f16(const float* values, void* blocks, size_t n) {
+void encode_f16(const float* values, void* blocks, size_t n, const float* /*importance*/) {
   auto* out = static_cast<std::byte*>(blocks);
   for (size_t i = 0; i < n; ++i) {
     const uint16_t half = f32_to_f16(values[i]);

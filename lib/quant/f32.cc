@@ -10,7 +10,7 @@ void decode_f32(const void* blocks, float* values, size_t n) {
   if (n) std::memcpy(values, blocks, n * sizeof(float));
 }
 
-void encode_f32(const float* values, void* blocks, size_t n) {
+void encode_f32(const float* values, void* blocks, size_t n, const float* /*importance*/) {
   if (n) std::memcpy(blocks, values, n * sizeof(float));
 }
 

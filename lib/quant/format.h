@@ -18,9 +18,11 @@ struct Format {
   uint32_t block_bytes;  // bytes of a block
   uint32_t activation;   // SLUICE_SDI_TYPE_* that a matmul multiplies it with
   // Blocks to values and back. `n` is a multiple of block_size. Null where a format holds no
-  // weights.
+  // weights. Any bits decode to something, and any values encode to something. `importance`:
+  // weights
+  // >= 0 of the squared errors of the n values; null: all count alike.
   void (*decode)(const void* blocks, float* values, size_t n);
-  void (*encode)(const float* values, void* blocks, size_t n);
+  void (*encode)(const float* values, void* blocks, size_t n, const float* importance);
   // general.file_type of a GGUF whose matrices have this format; -1: none.
   int32_t file_type;
 

@@ -42,7 +42,7 @@ void decode_q8_0(const void* blocks, float* values, size_t n) {
   }
 }
 
-void encode_q8_0(const float* values, void* blocks, size_t n) {
+void encode_q8_0(const float* values, void* blocks, size_t n, const float* /*importance*/) {
   auto* out = static_cast<std::byte*>(blocks);
   for (size_t b = 0; b < n / kBlockSize; ++b) {
     const float* x = values + b * kBlockSize;

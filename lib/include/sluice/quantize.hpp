@@ -24,20 +24,49 @@ struct QuantizedTensor {
   double rmse = 0;  // root mean square error of the values; 0 where nothing changed
 };
 
-// Writes `out` with the matrices of `in` in `type` ("Q8_0", "F16", ...). Tensors of one dimension
-// and rows that are no multiple of the block size keep their format (F32 stays F32). The file
-// appears whole or not at all. EINVAL: unknown type, in == out; errors of reading name the tensor.
+// A format for the tensors whose name a pattern is found in.
+struct TensorOverride {
+  std::string pattern;  // regular expression (ECMAScript); plain text is a part of the name
+  std::string type;     // format, not a mix
+};
+
+struct QuantizeOptions {
+  std::string type;                       // a mix, see quantize_mixes()
+  std::vector<TensorOverride> overrides;  // the first that fits counts
+  std::string importance;  // path of an importance matrix (GGUF); empty: all columns count alike
+  unsigned n_threads = 0;  // 0: as many as the process may use
+};
+
+// Writes `out` with the matrices of `in` in other formats; memory is bounded by a few chunks of a
+// tensor. Tensors of one dimension keep their format (F32 stays F32), and so do norms. Where rows
+// are no whole blocks of a format, the nearest that fits is taken: of 32-value blocks, then F16.
+// The file appears whole or not at all, and its bytes do not depend on the number of threads.
+// EINVAL: unknown type or pattern, in == out, an importance matrix of another model; errors of
+// reading name the tensor.
+Result<std::vector<QuantizedTensor>> quantize(const std::string& in, const std::string& out,
+                                              const QuantizeOptions& options,
+                                              const Progress& progress = {});
+// The same with nothing but a mix.
 Result<std::vector<QuantizedTensor>> quantize(const std::string& in, const std::string& out,
                                               std::string_view type, unsigned n_threads = 0,
                                               const Progress& progress = {});
 
-// Names that quantize() and synthesize() take, in the order of the format table.
+// A named choice of formats for the tensors of a model.
+struct QuantizeMix {
+  std::string name;
+  std::string alias;  // another name; may be empty
+  std::string base;   // format of most matrices; empty: all tensors keep theirs
+};
+// What quantize() takes, from the most bits to the fewest.
+std::vector<QuantizeMix> quantize_mixes();
+// Formats that an override and synthesize() take, in the order of the format table.
 std::vector<std::string> quantize_types();
 // Names of the presets: "1b", "0.5b", "tiny".
 std::vector<std::string> synth_presets();
 
 // Writes a llama of the preset's real shape (vocabulary included) with random weights of a sane
 // scale: logits stay finite, and the file is valid for every GGUF reader. Same seed, same file.
+// Rows that are no whole blocks of the format get the nearest that fits.
 Result<void> synthesize(std::string_view preset, std::string_view type, const std::string& out,
                         uint64_t seed = 1, const Progress& progress = {});
 

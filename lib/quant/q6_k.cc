@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q6_K: blocks of 256 values in 210 bytes: the codes' low nibbles, their high two bits, 16 scales
+// (i8), factor d (f16); value = d * scale * (q - 32). For each 128 values 64 bytes of nibbles, the
+// first 64 values in the low ones, and 32 bytes of high bits, where byte l has those of l, l + 32,
+// l + 64, l + 96.
+#include <cstring>
+
+#include "core/f16.h"
+#include "quant/codecs.h"
+#include "quant/search.h"
+
+namespace sluice {
+namespace {
+
+constexpr size_t kBlockSize = 256;
+
+struct BlockQ6_K {
+  uint8_t nibbles[128];
+  uint8_t high[64];
+  int8_t scales[16];
+  uint16_t d;
+};
+static_assert(sizeof(BlockQ6_K) == 210);
+
+// q - 32
+int code(const BlockQ6_K& block, size_t i) {
+  const int low = block.nibbles[i / 128 * 64 + i % 64] >> (i / 64 % 2 * 4) & 15;
+  return low + (block.high[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3) * 16 - 32;
+}
+
+}  // namespace
+
+void decode_q6_k(const void* blocks, float* values, size_t n) {
+  const auto* in = static_cast<const std::byte*>(blocks);
+  for (size_t b = 0; b < n / kBlockSize; ++b) {
+    BlockQ6_K block;
+    std::memcpy(&block, in + b * sizeof(block), sizeof(block));
+    const float d = f16_to_f32(block.d);
+    for (size_t i = 0; i < kBlockSize; ++i) {
+      const float scale = d * static_cast<float>(block.scales[i / 16]);
+      values[b * kBlockSize + i] = scale * static_cast<float>(code(block, i));
+    }
+  }
+}
+
+void encode_q6_k(const float* values, void* blocks, size_t n, const float* importance) {
+  auto* out = static_cast<std::byte*>(blocks);
+  for (size_t b = 0; b < n / kBlockSize; ++b) {
+    const float* w = importance ? importance + b * kBlockSize : nullptr;
+    BlockQ6_K block{};
+    SymmetricBlock found;
+    encode_symmetric(values + b * kBlockSize, w, 32, 128, found);
+    block.d = found.d;
+    std::memcpy(block.scales, found.scale, sizeof(block.scales));
+    for (size_t i = 0; i < kBlockSize; ++i) {
+      const int q = found.q[i] + 32;
+      block.nibbles[i / 128 * 64 + i % 64] |= static_cast<uint8_t>((q & 15) << (i / 64 % 2 * 4));
+      block.high[i / 128 * 32 + i % 32] |= static_cast<uint8_t>(q >> 4 << (i / 32 % 4 * 2));
+    }
+    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
+  }
+}
+
+}  // namespace sluice
