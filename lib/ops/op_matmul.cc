@@ -36,17 +36,17 @@ MatmulArgs make_args(const Operands& o, const RunContext& c) {
   args.n = c.n_rows(x);
   args.add = (o.command->flags & SLUICE_SDI_FLAG_ADD) != 0;
   args.packed = c.packed;
+  args.scratch = reinterpret_cast<std::byte*>(c.scratch);
   return args;
 }
 
 uint32_t pack_pieces(const Operands& o, const RunContext& c) {
   const uint32_t n = c.n_rows(*o.src[1]);
-  const uint32_t columns = c.matmul->pack_columns;
-  return n < c.matmul->pack_from ? 0 : (n + columns - 1) / columns;
+  return n == 0 ? 0 : c.matmul->packing->pieces(n);
 }
 
 void run_pack(const Operands& o, const RunContext& c, const Piece& piece) {
-  c.matmul->pack(make_args(o, c), piece.index);
+  c.matmul->packing->pack(make_args(o, c), piece.index);
 }
 
 uint32_t matmul_pieces(const Operands& o, const RunContext& c) {

@@ -147,7 +147,11 @@ class MatmulPlanner {
     if (o.command->op == SLUICE_SDI_OP_MATMUL) {
       command.matmul = find_matmul(kernels_, o.src[0]->desc.type);
       SLUICE_CHECK(expect(command.matmul != nullptr, "weights that there is a kernel for"));
-      if (command.matmul->pack_columns) pack(command);
+      if (command.matmul->packing) pack(command);
+      if (command.matmul->scratch_bytes) {
+        const size_t bytes = command.matmul->scratch_bytes(o.src[0]->desc.shape[0]);
+        list_.scratch_floats = std::max(list_.scratch_floats, bytes / sizeof(float));
+      }
     }
     if (packed_ && overlap(*packed_, *o.dst)) packed_ = nullptr;
     list_.work.push_back(command);
@@ -157,13 +161,10 @@ class MatmulPlanner {
  private:
   void pack(LoadedCommand command) {
     const Tensor& x = *command.operands.src[1];
-    if (packed_ == &x && packed_by_ == command.matmul) return;
+    if (packed_ == &x && packed_by_ == command.matmul->packing) return;
     packed_ = &x;
-    packed_by_ = command.matmul;
-    const size_t columns = command.matmul->pack_columns;
-    const size_t groups = (size_t{x.rows()} + columns - 1) / columns;
-    list_.packed_bytes =
-        std::max(list_.packed_bytes, groups * command.matmul->packed_group_bytes(x.desc.shape[0]));
+    packed_by_ = command.matmul->packing;
+    list_.packed_bytes = std::max(list_.packed_bytes, packed_by_->bytes(x.desc.shape[0], x.rows()));
     command.code = &kPackCode;
     list_.work.push_back(command);
   }
@@ -171,7 +172,7 @@ class MatmulPlanner {
   LoadedList& list_;
   const Kernels& kernels_;
   const Tensor* packed_ = nullptr;
-  const MatmulKernel* packed_by_ = nullptr;
+  const ColumnPacking* packed_by_ = nullptr;
 };
 
 }  // namespace

@@ -3,7 +3,6 @@
 // with unmapped pages behind every operand; and the reference itself is right, against double
 // arithmetic.
 #include <linux/types.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,41 +10,19 @@
 #include <random>
 
 #include "core/f16.h"
+#include "guarded.h"
 #include "ops/kernels/kernels.h"
 #include "quant/format.h"
 #include "sluice_sdi.h"
 #include "support.h"
 
 using namespace sluice;
+using sluice::test::Guarded;
+using Side = Guarded::Side;
 
 TestSuite(kernels, .timeout = 300);
 
 namespace {
-
-// Memory that ends where an unmapped page begins, and begins behind another.
-class Guarded {
- public:
-  explicit Guarded(size_t bytes) : bytes_(bytes) {
-    const size_t pages = (bytes + kPage - 1) / kPage * kPage;
-    mapped_ = pages + 2 * kPage;
-    base_ = static_cast<std::byte*>(
-        mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    mprotect(base_ + kPage, pages, PROT_READ | PROT_WRITE);
-    data_ = base_ + kPage + pages - bytes;
-  }
-  Guarded(const Guarded&) = delete;
-  Guarded& operator=(const Guarded&) = delete;
-  ~Guarded() { munmap(base_, mapped_); }
-  std::byte* bytes() const { return data_; }
-  float* floats() const { return reinterpret_cast<float*>(data_); }
-  size_t size() const { return bytes_; }
-
- private:
-  static constexpr size_t kPage = 4096;
-  size_t bytes_, mapped_;
-  std::byte* base_;
-  std::byte* data_;
-};
 
 std::mt19937 rng(7);
 
@@ -78,47 +55,92 @@ std::vector<const Isa*> others() {
 
 const std::vector<uint32_t> kSizes = {1, 3, 8, 15, 16, 17, 31, 64, 100, 172, 256, 1000};
 
+// Bytes of a column of k values as a format wants it.
+size_t x_bytes(const Format& f, uint32_t k) {
+  const Activation* kind = find_activation(f.activation);
+  return kind ? kind->row_bytes(k) : size_t{k} * sizeof(float);
+}
+
 // A product with operands of its own.
 struct Product {
   Guarded w, x, y;
   MatmulArgs args{};
-  Product(const Format& f, uint32_t k, uint32_t m, uint32_t n, bool add)
-      : w(f.bytes(k) * m), x(x_bytes(f, k) * n), y(size_t{m} * n * 4) {
+  Product(const Format& f, uint32_t k, uint32_t m, uint32_t n, bool add, Side side = Side::kBack)
+      : w(f.bytes(k) * m, side), x(x_bytes(f, k) * n, side), y(size_t{m} * n * 4, side) {
     Guarded values(size_t{k} * m * 4);
     fill(values);
-    f.encode(values.floats(), w.bytes(), size_t{k} * m);
+    // The plain encoders suffice, and are quicker than a search for the best scales.
+    for (size_t i = 0; i < w.size(); ++i) w.bytes()[i] = static_cast<std::byte>(rng());
+    if (f.block_size == 1) f.encode(values.floats(), w.bytes(), size_t{k} * m, nullptr);
+    if (f.block_size > 1) set_scales(f);
     Guarded columns(size_t{k} * n * 4);
     fill(columns);
     if (f.activation == SLUICE_SDI_TYPE_F32) {
       std::memcpy(x.bytes(), columns.bytes(), x.size());
-    } else {
+    } else if (f.activation == SLUICE_SDI_TYPE_A8) {
       kKernelsScalar.quantize(columns.floats(), reinterpret_cast<BlockA8*>(x.bytes()), k * n);
+    } else {
+      kKernelsScalar.quantize_k(columns.floats(), reinterpret_cast<BlockA8K*>(x.bytes()), k * n);
     }
     fill(y);
-    args = {w.bytes(),     f.bytes(k), x.bytes(), x_bytes(f, k), y.bytes(),
-            size_t{m} * 4, k,          n,         add,           nullptr};
+    args.w = w.bytes();
+    args.w_stride = f.bytes(k);
+    args.x = x.bytes();
+    args.x_stride = x_bytes(f, k);
+    args.y = y.bytes();
+    args.y_stride = size_t{m} * 4;
+    args.k = k;
+    args.n = n;
+    args.add = add;
   }
-  static size_t x_bytes(const Format& f, uint32_t k) {
-    return f.activation == SLUICE_SDI_TYPE_F32 ? size_t{k} * 4 : k / kA8Block * sizeof(BlockA8);
+
+  // Random bits make any code and any group scale; the f16 factors are drawn from sane numbers.
+  void set_scales(const Format& f) const {
+    for (size_t at = 0; at < w.size(); at += f.block_bytes) {
+      for (const size_t offset : factors(f)) {
+        const auto half = static_cast<uint16_t>(0x2000 + rng() % 0x1400 + (rng() % 2 << 15));
+        std::memcpy(w.bytes() + at + offset, &half, sizeof(half));
+      }
+    }
+  }
+  // Where a block's f16 factors are.
+  static std::vector<size_t> factors(const Format& f) {
+    switch (f.id) {
+      case SLUICE_SDI_TYPE_Q2_K:
+        return {80, 82};
+      case SLUICE_SDI_TYPE_Q3_K:
+        return {108};
+      case SLUICE_SDI_TYPE_Q6_K:
+        return {208};
+      case SLUICE_SDI_TYPE_Q4_0:
+      case SLUICE_SDI_TYPE_Q5_0:
+      case SLUICE_SDI_TYPE_Q8_0:
+        return {0};
+      default:
+        return {0, 2};
+    }
   }
 };
 
+std::byte* aligned(std::vector<std::byte>& space, size_t bytes) {
+  space.assign(bytes + 64, std::byte{0x5a});
+  return space.data() + (64 - reinterpret_cast<uintptr_t>(space.data()) % 64) % 64;
+}
+
 void multiply(const MatmulKernel& kernel, MatmulArgs args, uint32_t m) {
-  std::vector<std::byte> packed;
-  if (kernel.pack_columns && args.n >= kernel.pack_from) {
-    const uint32_t groups = (args.n + kernel.pack_columns - 1) / kernel.pack_columns;
-    packed.resize(groups * kernel.packed_group_bytes(args.k) + 64);
-    args.packed = packed.data() + (64 - reinterpret_cast<uintptr_t>(packed.data()) % 64) % 64;
-    for (uint32_t g = 0; g < groups; ++g) kernel.pack(args, g);
+  std::vector<std::byte> packed, scratch;
+  if (kernel.packing) {
+    args.packed = aligned(packed, kernel.packing->bytes(args.k, args.n));
+    for (uint32_t i = 0; i < kernel.packing->pieces(args.n); ++i) kernel.packing->pack(args, i);
   }
+  if (kernel.scratch_bytes) args.scratch = aligned(scratch, kernel.scratch_bytes(args.k));
   // In two parts, as two threads would.
   const uint32_t half = m / 2;
   kernel.compute(args, 0, half);
   kernel.compute(args, half, m);
 }
 
-void compare_matmul(const Format& f, uint32_t k, uint32_t m, uint32_t n, bool add) {
-  const Product reference(f, k, m, n, add);
+void compare_matmul(const Format& f, const Product& reference, uint32_t m) {
   const Guarded start(reference.y.size());
   std::memcpy(start.bytes(), reference.y.bytes(), start.size());
   multiply(*find_matmul(kKernelsScalar, f.id), reference.args, m);
@@ -130,8 +152,8 @@ void compare_matmul(const Format& f, uint32_t k, uint32_t m, uint32_t n, bool ad
     MatmulArgs args = reference.args;
     args.y = y.bytes();
     multiply(*kernel, args, m);
-    const std::string what = fmt::format("{} k={} m={}", f.name, k, m);
-    cr_expect(same_bits(reference.y, y, what.c_str(), isa->name, n));
+    const std::string what = fmt::format("{} k={} m={}", f.name, args.k, m);
+    cr_expect(same_bits(reference.y, y, what.c_str(), isa->name, args.n));
   }
 }
 
@@ -139,14 +161,65 @@ void compare_matmul(const Format& f, uint32_t k, uint32_t m, uint32_t n, bool ad
 
 Test(kernels, matmul_equals_reference) {
   const std::vector<uint32_t> columns =
-      test::light() ? std::vector<uint32_t>{1, 5}
-                    : std::vector<uint32_t>{1, 2, 3, 4, 5, 6, 7, 13, 16, 17, 40};
+      test::light() ? std::vector<uint32_t>{1, 3, 9}
+                    : std::vector<uint32_t>{1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 33, 40, 70};
   for (const Format& f : formats()) {
     if (!f.decode) continue;
-    for (const uint32_t k : {32u, 64u, 96u, 256u, 172u, 8u, 1u}) {
-      if (k % f.block_size) continue;
+    for (const uint32_t k : {32u, 64u, 96u, 160u, 256u, 512u, 1280u, 172u, 8u, 1u}) {
+      if (k % f.block_size || (test::lightest() && k > 300)) continue;
       for (const uint32_t n : columns) {
-        for (const uint32_t m : {1u, 2u, 7u, 16u, 33u, 50u}) compare_matmul(f, k, m, n, n % 2 == 0);
+        for (const uint32_t m : {1u, 2u, 7u, 16u, 35u}) {
+          const Side side = (n + m) % 2 ? Side::kBack : Side::kFront;
+          compare_matmul(f, Product(f, k, m, n, n % 2 == 0, side), m);
+        }
+      }
+    }
+  }
+}
+
+// The largest sums that can occur fit the integers that hold them.
+Test(kernels, matmul_holds_extreme_codes) {
+  for (const Format& f : formats()) {
+    const Activation* kind = find_activation(f.activation);
+    if (!kind) continue;
+    for (const uint8_t bits : {0x00, 0x7f, 0x80, 0xff}) {
+      for (const int8_t code : {-127, 127}) {
+        for (const uint32_t n : {1u, 4u, 20u}) {
+          Product p(f, 512, 9, n, false);
+          std::memset(p.w.bytes(), bits, p.w.size());
+          p.set_scales(f);
+          for (size_t at = 0; at < p.x.size(); at += kind->block_bytes) {
+            std::memset(p.x.bytes() + at + 4, code, kind->block_size);
+          }
+          compare_matmul(f, p, 9);
+        }
+      }
+    }
+  }
+}
+
+// Factors that are no numbers make sums that are none, in the same places for every ISA.
+Test(kernels, matmul_takes_hostile_blocks) {
+  for (const Format& f : formats()) {
+    if (!f.decode || f.block_size == 1) continue;
+    for (const uint32_t n : {1u, 6u, 20u}) {
+      Product p(f, 512, 6, n, false);
+      for (size_t i = 0; i < p.w.size(); ++i) p.w.bytes()[i] = static_cast<std::byte>(rng());
+      const uint16_t odd[] = {0x7c00, 0xfc00, 0x7e01, 0x0001, 0x8000, 0x7bff};
+      for (uint32_t r = 0; r < 6; ++r) {
+        std::memcpy(p.w.bytes() + r * p.args.w_stride + Product::factors(f)[0], &odd[r], 2);
+      }
+      multiply(*find_matmul(kKernelsScalar, f.id), p.args, 6);
+      for (const Isa* isa : others()) {
+        const Guarded y(p.y.size());
+        MatmulArgs args = p.args;
+        args.y = y.bytes();
+        multiply(*find_matmul(*isa->kernels, f.id), args, 6);
+        for (size_t i = 0; i < y.size() / 4; ++i) {
+          const float a = p.y.floats()[i], b = y.floats()[i];
+          cr_expect((std::isnan(a) && std::isnan(b)) || std::memcmp(&a, &b, 4) == 0,
+                    "%s of %s at %u: %a, expected %a", f.name, isa->name, n, b, a);
+        }
       }
     }
   }
@@ -160,19 +233,25 @@ Test(kernels, matmul_is_right) {
     multiply(*find_matmul(kKernelsScalar, f.id), p.args, kM);
     std::vector<float> w(size_t{kK} * kM);
     f.decode(p.w.bytes(), w.data(), w.size());
+    const Activation* kind = find_activation(f.activation);
     for (uint32_t c = 0; c < kN; ++c) {
       for (uint32_t r = 0; r < kM; ++r) {
         double expected = 0, norm = 0;
         for (uint32_t i = 0; i < kK; ++i) {
-          const auto* a8 = reinterpret_cast<const BlockA8*>(p.x.bytes()) + c * kK / kA8Block;
-          const double x = f.activation == SLUICE_SDI_TYPE_F32
-                               ? p.x.floats()[c * kK + i]
-                               : double{a8[i / kA8Block].scale} * a8[i / kA8Block].q[i % kA8Block];
+          double x = kind ? 0.0 : p.x.floats()[c * kK + i];
+          if (kind) {
+            const std::byte* block =
+                p.x.bytes() + c * p.args.x_stride + i / kind->block_size * kind->block_bytes;
+            float scale;
+            std::memcpy(&scale, block, sizeof(scale));
+            x = double{scale} * static_cast<int8_t>(block[4 + i % kind->block_size]);
+          }
           expected += x * w[r * kK + i];
           norm += std::abs(x * w[r * kK + i]);
         }
         const double got = p.y.floats()[c * kM + r];
-        cr_expect(std::abs(got - expected) < 1e-6 * norm, "%s: %g, expected %g", f.name, got,
+        // Sums of mins cancel what codes add: the terms are larger than their differences.
+        cr_expect(std::abs(got - expected) < 1e-5 * norm, "%s: %g, expected %g", f.name, got,
                   expected);
       }
     }
@@ -200,27 +279,41 @@ Test(kernels, rows_equal_reference) {
   }
 }
 
-Test(kernels, quantize_equals_reference) {
-  constexpr uint32_t kN = 32 * 9;
-  const Guarded x(kN * 4), reference(kN / 32 * sizeof(BlockA8));
+namespace {
+
+// Block by block, so that the message names the first that differs.
+template <typename Block>
+void compare_quantize(void (*Kernels::*quantize)(const float*, Block*, uint32_t)) {
+  constexpr uint32_t kSize = sizeof(Block::q), kN = kSize * 9;
+  const Guarded x(kN * 4), reference(kN / kSize * sizeof(Block));
   fill(x, 5);
   const float odd[] = {NAN, INFINITY, -INFINITY, 1e-40f, -0.0f, 3e38f, 0x1p-101f};
-  for (uint32_t i = 0; i < std::size(odd); ++i) x.floats()[i * 32 + i] = odd[i];
-  for (uint32_t i = 0; i < 32; ++i)
-    x.floats()[8 * 32 + i] = 0x1p-110f;  // a block too small for a scale
-  kKernelsScalar.quantize(x.floats(), reinterpret_cast<BlockA8*>(reference.bytes()), kN);
+  for (uint32_t i = 0; i < std::size(odd); ++i) x.floats()[i * kSize + i] = odd[i];
+  for (uint32_t i = 0; i < kSize; ++i) x.floats()[8 * kSize + i] = 0x1p-110f;  // no scale for that
+  (kKernelsScalar.*quantize)(x.floats(), reinterpret_cast<Block*>(reference.bytes()), kN);
+  const auto* a = reinterpret_cast<const Block*>(reference.bytes());
   for (const Isa* isa : others()) {
     const Guarded y(reference.size());
-    isa->kernels->quantize(x.floats(), reinterpret_cast<BlockA8*>(y.bytes()), kN);
-    const auto* a = reinterpret_cast<const BlockA8*>(reference.bytes());
-    const auto* b = reinterpret_cast<const BlockA8*>(y.bytes());
-    for (uint32_t i = 0; i < kN / 32; ++i) {
-      cr_expect(std::memcmp(a + i, b + i, sizeof(BlockA8)) == 0,
-                "%s: block %u, scale %a, expected %a", isa->name, i, b[i].scale, a[i].scale);
+    (isa->kernels->*quantize)(x.floats(), reinterpret_cast<Block*>(y.bytes()), kN);
+    const auto* b = reinterpret_cast<const Block*>(y.bytes());
+    for (uint32_t i = 0; i < kN / kSize; ++i) {
+      cr_expect(std::memcmp(a + i, b + i, sizeof(Block)) == 0,
+                "%s: block %u of %u, scale %a, expected %a", isa->name, i, kSize, b[i].scale,
+                a[i].scale);
     }
   }
-  const auto& last = reinterpret_cast<const BlockA8*>(reference.bytes())[8];
-  cr_expect(same(last.scale, 0.0f) && same(last.q[3], 0));
+  cr_expect(same(a[8].scale, 0.0f) && same(a[8].q[3], 0));
+  cr_expect(same(a[0].q[0], -127), "NaN");
+  int largest = 0;
+  for (const int8_t q : a[7].q) largest = std::max(largest, std::abs(q));
+  cr_expect(same(largest, 127));
+}
+
+}  // namespace
+
+Test(kernels, quantize_equals_reference) {
+  compare_quantize<BlockA8>(&Kernels::quantize);
+  compare_quantize<BlockA8K>(&Kernels::quantize_k);
 }
 
 Test(kernels, swiglu_and_norm_are_right) {

@@ -6,6 +6,25 @@
 // Sums of products of floats ("dot16"): 16 accumulators, element i goes to accumulator i % 16 by
 // fused multiply-add in ascending order, the operands padded with zeros to a multiple of 16; then
 // one tree: l += l + 8, l += l + 4, l += l + 2, l += l + 1.
+//
+// Products of quantized weights with 8-bit activations: a sum that begins with +0 takes up the
+// blocks of a row in ascending order. With w and x a block of each, x.q the activations' codes, [v]
+// the f32 nearest to v (halves to even), fma(a, b, c) = [a * b + c], and sums without brackets
+// exact integers:
+//   Q4_0, Q5_0, Q8_0:  P = sum of c * x.q      c = q - 8, q - 16, q
+//                      sum = fma([w.d * x.scale], [P], sum)
+//   Q4_1, Q5_1:        P = sum of q * x.q, S = sum of x.q
+//                      sum = fma([w.d * x.scale], [P], sum)
+//                      sum = fma([w.m * x.scale], [S], sum)
+//   Q3_K, Q6_K:        P = sum over groups j of s[j] * (sum over the group of c * x.q)
+//                      c = q - 4, q - 32; s[j] = scale[j] - 32, scale[j]
+//                      sum = fma([w.d * x.scale], [P], sum)
+//   Q2_K, Q4_K, Q5_K:  P = sum over groups j of scale[j] * (sum over the group of q * x.q)
+//                      M = sum over groups j of min[j] * (sum over the group of x.q)
+//                      sum = fma([w.d * x.scale], [P], sum)
+//                      sum = fma(-[w.dmin * x.scale], [M], sum)
+// d, m and dmin are widened from f16, which is exact. P and M fit 32 bits. At the end y = sum, or
+// with ADD y = [y + sum].
 #ifndef SLUICE_OPS_KERNELS_KERNELS_H
 #define SLUICE_OPS_KERNELS_KERNELS_H
 
@@ -25,21 +44,29 @@ struct MatmulArgs {
   std::byte* y;  // f32
   size_t y_stride;
   uint32_t k;
-  uint32_t n;         // columns
-  bool add;           // y = y + product
-  std::byte* packed;  // what pack() wrote, 64-byte aligned
+  uint32_t n;          // columns
+  bool add;            // y = y + product
+  std::byte* packed;   // what the kernel's packing wrote, 64-byte aligned
+  std::byte* scratch;  // the thread's own, 64-byte aligned
+};
+
+// Brings columns into the order that kernels want, with the sums that they need.
+struct ColumnPacking {
+  // Bytes of args.packed for n columns of k values or fewer.
+  size_t (*bytes)(uint32_t k, uint32_t n);
+  // Into how many pieces the work falls.
+  uint32_t (*pieces)(uint32_t n);
+  void (*pack)(const MatmulArgs& args, uint32_t piece);
 };
 
 struct MatmulKernel {
   uint32_t format;   // id of the weights' format
   const char* name;  // as shown to users
-  // Columns that are packed together before compute(); 0: X is used as it stands.
-  uint32_t pack_columns;
-  // Fewest columns for which packing is used.
-  uint32_t pack_from;
-  size_t (*packed_group_bytes)(uint32_t k);
-  // Packs columns [group * pack_columns, ...) of X into its place in args.packed.
-  void (*pack)(const MatmulArgs& args, uint32_t group);
+  // How X is packed before compute(), null: X is used as it stands. Formats that share a packing
+  // share what it wrote.
+  const ColumnPacking* packing;
+  // Bytes of args.scratch that compute() needs for rows of k values.
+  size_t (*scratch_bytes)(uint32_t k);
   // Rows [row0, row1) of W times all columns.
   void (*compute)(const MatmulArgs& args, uint32_t row0, uint32_t row1);
 };

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops/kernels/blocks.h"
 #include "ops/kernels/constants.h"
 #include "ops/kernels/kernels.h"
 
@@ -22,8 +23,6 @@ struct V16 {
 
 constexpr int kTileRows = 2;
 constexpr int kTileColumns = 3;
-constexpr uint32_t kPackColumns = 8;
-constexpr uint32_t kPackFlip = 0;
 constexpr int kSingleRows = 4;
 
 V16 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -153,124 +152,148 @@ void quantize_block(V16 v0, V16 v1, float inverse, int8_t* q) {
 
 #include "ops/kernels/simd.inc"
 
-// --- Q8_0 --------------------------------------------------------------------------------------
+// --- quantized weights -------------------------------------------------------------------------
 
-// Products of 32 pairs of i8, summed by fours. |w| <= 128 and |x| <= 127 keep the pairs within i16.
-__m256i products32(__m256i w, __m256i x) {
-  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+using Bytes = __m256i;
+using Words = __m256i;
+using Sums = __m256i;
+constexpr int kHalves = 2;
+constexpr int kQ8Offset = 0;
+
+Sums zero_sums() { return _mm256_setzero_si256(); }
+__m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+__m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+__m256i join(__m128i low, __m128i high) {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
-__m256i load32(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-
-// 8 rows times one column, a row to a lane.
-void q8_rows8(const MatmulArgs& a, uint32_t row, uint32_t column) {
-  const auto* x = reinterpret_cast<const BlockA8*>(a.x + column * a.x_stride);
-  const std::byte* w = a.w + row * a.w_stride;
-  __m256 sums = _mm256_setzero_ps();
-  for (uint32_t b = 0; b < a.k / kA8Block; ++b, w += kBlockQ8) {
-    const __m256i xb = load32(x[b].q);
-    __m256i products[8];
-    alignas(16) uint16_t scales[8];
-    for (int r = 0; r < 8; ++r) {
-      const std::byte* wr = w + r * a.w_stride;
-      // The same place in the rows that come next: each row is a stream of its own, and short.
-      _mm_prefetch(reinterpret_cast<const char*>(wr + 8 * a.w_stride), _MM_HINT_T0);
-      products[r] = products32(load32(wr + 2), xb);
-      __builtin_memcpy(&scales[r], wr, 2);
+// Half h of 64 bytes.
+Bytes load_bytes(const int8_t* p, int h) { return load256(p + 32 * h); }
+// Half h of 32 bytes and 32 from `apart` behind them.
+Bytes pair(const std::byte* p, size_t apart, int h) {
+  return load256(p + static_cast<size_t>(h) * apart);
+}
+// Half h of 32 bytes and their high nibbles.
+Bytes split(const std::byte* p, int h) { return h ? _mm256_srli_epi16(load256(p), 4) : load256(p); }
+// 16 bytes of each of blocks 2h and 2h + 1.
+Bytes quarter(const std::byte* p, size_t stride, int h) {
+  const std::byte* first = p + 2 * static_cast<size_t>(h) * stride;
+  return join(load128(first), load128(first + stride));
+}
+__m128i sixteen_bits(const std::byte* p) {
+  int16_t bits;
+  __builtin_memcpy(&bits, p, sizeof(bits));
+  return _mm_set1_epi16(bits);
+}
+// `value` where one of 16 bits of blocks 2h and 2h + 1 is set.
+Bytes bits16(const std::byte* p, size_t stride, char value, int h) {
+  const std::byte* first = p + 2 * static_cast<size_t>(h) * stride;
+  const __m256i words = join(sixteen_bits(first), sixteen_bits(first + stride));
+  const __m256i byte = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+  const __m256i half = _mm256_set_epi64x(0x0101010101010101, 0, 0x0101010101010101, 0);
+  const __m256i spread_bits = _mm256_and_si256(_mm256_shuffle_epi8(words, half), byte);
+  return _mm256_and_si256(_mm256_cmpeq_epi8(spread_bits, byte), _mm256_set1_epi8(value));
+}
+Bytes both(Bytes a, char mask) { return _mm256_and_si256(a, _mm256_set1_epi8(mask)); }
+Bytes either(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
+// Words shifted right by n bits, or left where n is negative.
+template <int n>
+Bytes shift(Bytes a) {
+  return n < 0 ? _mm256_slli_epi16(a, n < 0 ? -n : 0) : _mm256_srli_epi16(a, n < 0 ? 0 : n);
+}
+// Products of unsigned codes and activations, added up by fours. Codes up to 63 keep pairs within
+// 16 bits.
+Sums dot(Sums sums, Bytes codes, Bytes x) {
+  const __m256i pairs = _mm256_maddubs_epi16(codes, x);
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+// |w| <= 128 and |x| <= 127 keep the pairs within i16.
+Sums dot_q8(Sums sums, Bytes codes, Bytes x) {
+  return dot(sums, _mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
+}
+Sums dot_scaled(Sums sums, Bytes codes, Bytes x, Words scales) {
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales));
+}
+// The scales of groups 2v and 2v + 1 of half h of 16.
+Words group_scales(__m256i scales, int v, int h) {
+  const __m256i half = h ? _mm256_permute2x128_si256(scales, scales, 0x11)
+                         : _mm256_permute2x128_si256(scales, scales, 0x00);
+  const auto word = [v](int at) { return static_cast<int16_t>((4 * v + at) * 0x101 + 0x100); };
+  return _mm256_shuffle_epi8(half, join(_mm_set1_epi16(word(0)), _mm_set1_epi16(word(2))));
+}
+__m256i reduce(Sums s) { return s; }
+V16 to_float(const int32_t* p) {
+  return {_mm256_cvtepi32_ps(load256(p)), _mm256_cvtepi32_ps(load256(p + 8))};
+}
+// Four rows' or columns' sums [half][row or column], each [block][lane], as [block][row or column],
+// less offset * x_sum.
+template <int offset>
+V16 fold_blocks(const Sums* sums, const int32_t* x_sum) {
+  __m256 half[2];
+  for (int h = 0; h < 2; ++h) {
+    const Sums* s = sums + 4 * h;
+    const __m256i ab =
+        _mm256_add_epi32(_mm256_unpacklo_epi32(s[0], s[1]), _mm256_unpackhi_epi32(s[0], s[1]));
+    const __m256i cd =
+        _mm256_add_epi32(_mm256_unpacklo_epi32(s[2], s[3]), _mm256_unpackhi_epi32(s[2], s[3]));
+    __m256i all = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    if constexpr (offset != 0) {
+      static_assert((offset & (offset - 1)) == 0);
+      const __m256i x = load256(x_sum + 8 * h);
+      all = _mm256_sub_epi32(all, _mm256_slli_epi32(x, __builtin_ctz(offset)));
     }
-    for (int r = 0; r < 8; r += 2) products[r] = _mm256_hadd_epi32(products[r], products[r + 1]);
-    const __m256i low = _mm256_hadd_epi32(products[0], products[2]);
-    const __m256i high = _mm256_hadd_epi32(products[4], products[6]);
-    const __m256i integer = _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
-                                             _mm256_permute2x128_si256(low, high, 0x31));
-    const __m256 scale =
-        _mm256_mul_ps(_mm256_cvtph_ps(load8_u16(scales)), _mm256_set1_ps(x[b].scale));
-    sums = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(integer), sums);
+    half[h] = _mm256_cvtepi32_ps(all);
   }
-  float* y = reinterpret_cast<float*>(a.y + column * a.y_stride) + row;
-  if (a.add) sums = _mm256_add_ps(_mm256_loadu_ps(y), sums);
-  _mm256_storeu_ps(y, sums);
+  return {half[0], half[1]};
+}
+template <int b>
+__m128 lane(V16 v) {
+  const __m256 half = b < 2 ? v.lo : v.hi;
+  return b % 2 ? _mm256_extractf128_ps(half, 1) : _mm256_castps256_ps128(half);
+}
+V16 from_halves(__m128i low, __m128i high) { return {_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)}; }
+// Each of four numbers four times.
+V16 spread(__m128 four) {
+  return {_mm256_set_m128(_mm_shuffle_ps(four, four, 0x55), _mm_shuffle_ps(four, four, 0x00)),
+          _mm256_set_m128(_mm_shuffle_ps(four, four, 0xff), _mm_shuffle_ps(four, four, 0xaa))};
 }
 
-// One row times one column: the rows that do not fill 8.
-void q8_row(const MatmulArgs& a, uint32_t row, uint32_t column) {
-  const auto* x = reinterpret_cast<const BlockA8*>(a.x + column * a.x_stride);
-  const std::byte* w = a.w + row * a.w_stride;
-  float total = 0;
-  for (uint32_t b = 0; b < a.k / kA8Block; ++b, w += kBlockQ8) {
-    const __m256i p = products32(load32(w + 2), load32(x[b].q));
-    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(p), _mm256_extracti128_si256(p, 1));
-    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-    const int32_t integer = _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
-    total = __builtin_fmaf(scale_f16(w) * x[b].scale, static_cast<float>(integer), total);
-  }
-  float* y = reinterpret_cast<float*>(a.y + column * a.y_stride) + row;
-  *y = a.add ? *y + total : total;
+#include "ops/kernels/quantized.inc"
+
+size_t packed32_bytes(uint32_t k, uint32_t n) {
+  return (size_t{n} + 3) / 4 * ((k / kA8Block + 3) / 4) * sizeof(Packed32<4>);
 }
-
-__m256i broadcast4(const std::byte* p) {
-  int32_t four;
-  __builtin_memcpy(&four, p, 4);
-  return _mm256_set1_epi32(four);
+size_t packed256_bytes(uint32_t k, uint32_t n) {
+  return (size_t{n} + 3) / 4 * (k / kA8KBlock) * sizeof(Packed256<4>);
 }
-
-// Two rows times 8 packed columns, a column to a lane.
-template <int R>
-void q8_tile(const MatmulArgs& a, uint32_t row, uint32_t group) {
-  const auto* packed = reinterpret_cast<const PackedQ8*>(a.packed + group * q8_group_bytes(a.k));
-  const std::byte* w = a.w + row * a.w_stride;
-  __m256 sums[R];
-  for (int r = 0; r < R; ++r) sums[r] = _mm256_setzero_ps();
-  for (uint32_t b = 0; b < a.k / kA8Block; ++b, w += kBlockQ8) {
-    __m256i products[R];
-    for (int r = 0; r < R; ++r) products[r] = _mm256_setzero_si256();
-    for (int g = 0; g < 8; ++g) {
-      const __m256i x = load32(packed[b].q[g]);
-      for (int r = 0; r < R; ++r) {
-        const __m256i wg = broadcast4(w + r * a.w_stride + 2 + 4 * g);
-        products[r] = _mm256_add_epi32(products[r], products32(wg, x));
-      }
-    }
-    const __m256 scale = _mm256_loadu_ps(packed[b].scale);
-    for (int r = 0; r < R; ++r) {
-      const __m256 s = _mm256_mul_ps(_mm256_set1_ps(scale_f16(w + r * a.w_stride)), scale);
-      sums[r] = _mm256_fmadd_ps(s, _mm256_cvtepi32_ps(products[r]), sums[r]);
-    }
-  }
-  for (int r = 0; r < R; ++r) {
-    alignas(32) float result[8];
-    _mm256_store_ps(result, sums[r]);
-    store_columns(a, row + r, group * 8, result);
-  }
+uint32_t pack_pieces(uint32_t n) { return (n + 3) / 4; }
+void pack_columns32(const MatmulArgs& a, uint32_t piece) {
+  a.n == 1 ? pack32<1>(a, piece) : pack32<4>(a, piece);
 }
+void pack_columns256(const MatmulArgs& a, uint32_t piece) {
+  a.n == 1 ? pack256<1>(a, piece) : pack256<4>(a, piece);
+}
+constexpr ColumnPacking kPacking32 = {packed32_bytes, pack_pieces, pack_columns32};
+constexpr ColumnPacking kPacking256 = {packed256_bytes, pack_pieces, pack_columns256};
 
-constexpr uint32_t kPackFrom = 4;
-
-void matmul_q8_0(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
-  if (a.n >= kPackFrom) {
-    const uint32_t n_groups = (a.n + 7) / 8;
-    uint32_t row = row0;
-    for (; row + 2 <= row1; row += 2) {
-      for (uint32_t g = 0; g < n_groups; ++g) q8_tile<2>(a, row, g);
-    }
-    for (; row < row1; ++row) {
-      for (uint32_t g = 0; g < n_groups; ++g) q8_tile<1>(a, row, g);
-    }
-    return;
-  }
-  for (uint32_t c = 0; c < a.n; ++c) {
-    uint32_t row = row0;
-    for (; row + 8 <= row1; row += 8) q8_rows8(a, row, c);
-    for (; row < row1; ++row) q8_row(a, row, c);
-  }
+template <typename F>
+void matmul(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
+  a.n == 1 ? one_column<F>(a, row0, row1) : few_columns<F>(a, row0, row1);
 }
 
 constexpr MatmulKernel kMatmul[] = {
-    {SLUICE_SDI_TYPE_F32, "fma 2x3", 0, 0, nullptr, nullptr, matmul_float<WeightF32>},
-    {SLUICE_SDI_TYPE_F16, "fma 2x3", 0, 0, nullptr, nullptr, matmul_float<WeightF16>},
-    {SLUICE_SDI_TYPE_BF16, "fma 2x3", 0, 0, nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q8_0, "maddubs 8x1, 2x8", kPackColumns, kPackFrom, q8_group_bytes, q8_pack,
-     matmul_q8_0},
+    {SLUICE_SDI_TYPE_F32, "fma 2x3", nullptr, nullptr, matmul_float<WeightF32>},
+    {SLUICE_SDI_TYPE_F16, "fma 2x3", nullptr, nullptr, matmul_float<WeightF16>},
+    {SLUICE_SDI_TYPE_BF16, "fma 2x3", nullptr, nullptr, matmul_float<WeightBf16>},
+    {SLUICE_SDI_TYPE_Q4_0, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q4_0>},
+    {SLUICE_SDI_TYPE_Q4_1, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q4_1>},
+    {SLUICE_SDI_TYPE_Q5_0, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q5_0>},
+    {SLUICE_SDI_TYPE_Q5_1, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q5_1>},
+    {SLUICE_SDI_TYPE_Q8_0, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q8_0>},
+    {SLUICE_SDI_TYPE_Q2_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q2_K>},
+    {SLUICE_SDI_TYPE_Q3_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q3_K>},
+    {SLUICE_SDI_TYPE_Q4_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q4_K>},
+    {SLUICE_SDI_TYPE_Q5_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q5_K>},
+    {SLUICE_SDI_TYPE_Q6_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q6_K>},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops/kernels/blocks.h"
 #include "ops/kernels/constants.h"
 #include "ops/kernels/kernels.h"
 
@@ -19,8 +20,6 @@ using V16 = __m512;
 
 constexpr int kTileRows = 4;
 constexpr int kTileColumns = 6;
-constexpr uint32_t kPackColumns = 16;
-constexpr uint32_t kPackFlip = 0x80808080u;  // makes i8 unsigned by adding 128
 constexpr int kSingleRows = 8;
 
 V16 zero() { return _mm512_setzero_ps(); }
@@ -107,180 +106,122 @@ void quantize_block(V16 v0, V16 v1, float inverse, int8_t* q) {
 
 #include "ops/kernels/simd.inc"
 
-// --- Q8_0 --------------------------------------------------------------------------------------
+// --- quantized weights -------------------------------------------------------------------------
 
-// The integer sums of 8 vectors of products, each [8 lanes of row 2i | 8 lanes of row 2i + 1], as
-// one vector in the order rows 0 2 4 6 | 1 3 5 7 | 8 10 12 14 | 9 11 13 15.
-__m512i fold_rows(const __m512i* d) {
-  __m512i half[2];
-  for (int h = 0; h < 2; ++h, d += 4) {
-    const __m512i s01 =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(d[0], d[1]), _mm512_unpackhi_epi32(d[0], d[1]));
-    const __m512i s23 =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(d[2], d[3]), _mm512_unpackhi_epi32(d[2], d[3]));
-    half[h] = _mm512_add_epi32(_mm512_unpacklo_epi64(s01, s23), _mm512_unpackhi_epi64(s01, s23));
-  }
-  return _mm512_add_epi32(_mm512_shuffle_i32x4(half[0], half[1], 0x88),
-                          _mm512_shuffle_i32x4(half[0], half[1], 0xdd));
+using Bytes = __m512i;
+using Words = __m512i;
+using Sums = __m512i;
+constexpr int kHalves = 1;
+constexpr int kQ8Offset = 128;  // added to i8 weights: the first operand of VNNI is unsigned
+
+Sums zero_sums() { return _mm512_setzero_si512(); }
+__m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+__m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+Bytes join(__m256i low, __m256i high) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
-
-constexpr int kFoldOrder[16] = {0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15};
-
-// 16 rows times one column, a row to a lane. The weights are made unsigned by adding 128, which the
-// activations' own sum takes back.
-void q8_rows16(const MatmulArgs& a, uint32_t row, uint32_t column) {
-  const auto* x = reinterpret_cast<const BlockA8*>(a.x + column * a.x_stride);
-  const std::byte* w = a.w + row * a.w_stride;
+Bytes load_bytes(const int8_t* p, int) { return _mm512_loadu_si512(p); }
+// 32 bytes, and 32 from `apart` behind them.
+Bytes pair(const std::byte* p, size_t apart, int) { return join(load256(p), load256(p + apart)); }
+// 32 bytes, and their high nibbles.
+Bytes split(const std::byte* p, int) {
+  const __m512i twice = _mm512_broadcast_i64x4(load256(p));
+  return _mm512_mask_srli_epi16(twice, 0xffff0000u, twice, 4);
+}
+// 16 bytes of each of four blocks.
+Bytes quarter(const std::byte* p, size_t stride, int) {
+  const __m256i low =
+      _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p)), load128(p + stride), 1);
+  const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p + 2 * stride)),
+                                               load128(p + 3 * stride), 1);
+  return join(low, high);
+}
+uint64_t sixteen_bits(const std::byte* p) {
+  uint16_t bits;
+  __builtin_memcpy(&bits, p, sizeof(bits));
+  return bits;
+}
+// `value` where one of 16 bits of each of four blocks is set.
+Bytes bits16(const std::byte* p, size_t stride, char value, int) {
+  const uint64_t bits = sixteen_bits(p) | sixteen_bits(p + stride) << 16 |
+                        sixteen_bits(p + 2 * stride) << 32 | sixteen_bits(p + 3 * stride) << 48;
+  return _mm512_maskz_set1_epi8(bits, value);
+}
+Bytes both(Bytes a, char mask) { return _mm512_and_si512(a, _mm512_set1_epi8(mask)); }
+Bytes either(Bytes a, Bytes b) { return _mm512_or_si512(a, b); }
+// Words shifted right by n bits, or left where n is negative.
+template <int n>
+Bytes shift(Bytes a) {
+  return n < 0 ? _mm512_slli_epi16(a, n < 0 ? -n : 0) : _mm512_srli_epi16(a, n < 0 ? 0 : n);
+}
+// Products of unsigned codes and activations, added up by fours.
+Sums dot(Sums sums, Bytes codes, Bytes x) { return _mm512_dpbusd_epi32(sums, codes, x); }
+Sums dot_q8(Sums sums, Bytes codes, Bytes x) {
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
-  const __m256i ones = _mm256_set1_epi8(1);
-  V16 sums = zero();
-  const uint32_t n_blocks = a.k / kA8Block;
-  for (uint32_t b = 0; b < n_blocks; ++b, w += kBlockQ8) {
-    const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x[b].q));
-    const __m512i qq = _mm512_broadcast_i64x4(q);
-    // -128 * q in each lane of four: what adding 128 to the weights put in.
-    const __m256i extra =
-        _mm256_slli_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, q), 7);
-    const __m512i start = _mm512_broadcast_i64x4(_mm256_sub_epi32(_mm256_setzero_si256(), extra));
-    __m512i products[8];
-    alignas(32) uint16_t scales[16];
-    for (int i = 0; i < 8; ++i) {
-      const std::byte* w0 = w + (2 * i) * a.w_stride;
-      const std::byte* w1 = w0 + a.w_stride;
-      // The same place in the rows that come next: sixteen streams are too many for the hardware to
-      // foresee, and each is short.
-      _mm_prefetch(reinterpret_cast<const char*>(w0 + 16 * a.w_stride), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(w1 + 16 * a.w_stride), _MM_HINT_T0);
-      const __m512i pair = _mm512_inserti64x4(
-          _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w0 + 2))),
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w1 + 2)), 1);
-      products[i] = _mm512_dpbusd_epi32(start, _mm512_xor_si512(pair, flip), qq);
-      const int at = (i & 3) + (i >> 2) * 8;
-      __builtin_memcpy(&scales[at], w0, 2);
-      __builtin_memcpy(&scales[at + 4], w1, 2);
-    }
-    const V16 scale = mul(load_f16(scales), set1(x[b].scale));
-    sums = fma(scale, _mm512_cvtepi32_ps(fold_rows(products)), sums);
+  return _mm512_dpbusd_epi32(sums, _mm512_xor_si512(codes, flip), x);
+}
+// The same times scales. Codes up to 63 keep the pairs within 16 bits.
+Sums dot_scaled(Sums sums, Bytes codes, Bytes x, Words scales) {
+  return _mm512_dpwssd_epi32(sums, _mm512_maddubs_epi16(codes, x), scales);
+}
+// The scales of vector v's groups 2v, 2v + 1, 2v + 8, 2v + 9, of 16 in all.
+Words group_scales(__m256i scales, int v, int) {
+  const __m512i first =
+      _mm512_set_epi64(0x0009000900090009, 0x0009000900090009, 0x0008000800080008,
+                       0x0008000800080008, 0x0001000100010001, 0x0001000100010001, 0, 0);
+  const __m512i order = _mm512_add_epi16(first, _mm512_set1_epi16(static_cast<int16_t>(2 * v)));
+  return _mm512_permutexvar_epi16(order, _mm512_castsi256_si512(scales));
+}
+__m256i reduce(Sums s) {
+  return _mm256_add_epi32(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64(s, 1));
+}
+V16 to_float(const int32_t* p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
+// Four rows' or columns' sums [block][lane] as [block][row or column], less offset * x_sum.
+template <int offset>
+V16 fold_blocks(const Sums* s, const int32_t* x_sum) {
+  const __m512i ab =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(s[0], s[1]), _mm512_unpackhi_epi32(s[0], s[1]));
+  const __m512i cd =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
+  __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  if constexpr (offset != 0) {
+    static_assert((offset & (offset - 1)) == 0);
+    const __m512i x = _mm512_loadu_si512(x_sum);
+    all = _mm512_sub_epi32(all, _mm512_slli_epi32(x, __builtin_ctz(offset)));
   }
-  alignas(64) float result[16];
-  store(result, sums);
-  float* y = reinterpret_cast<float*>(a.y + column * a.y_stride) + row;
-  for (int i = 0; i < 16; ++i) {
-    const int r = kFoldOrder[i];
-    y[r] = a.add ? y[r] + result[i] : result[i];
-  }
+  return _mm512_cvtepi32_ps(all);
+}
+template <int b>
+__m128 lane(V16 v) {
+  return _mm512_extractf32x4_ps(v, b);
+}
+V16 from_halves(__m128i low, __m128i high) {
+  return _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
+}
+// Each of four numbers four times.
+V16 spread(__m128 four) {
+  const __m512i order = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+  return _mm512_permutexvar_ps(order, _mm512_castps128_ps512(four));
 }
 
-// One row times one column: the rows that do not fill 16.
-void q8_row(const MatmulArgs& a, uint32_t row, uint32_t column) {
-  const auto* x = reinterpret_cast<const BlockA8*>(a.x + column * a.x_stride);
-  const std::byte* w = a.w + row * a.w_stride;
-  float total = 0;
-  for (uint32_t b = 0; b < a.k / kA8Block; ++b, w += kBlockQ8) {
-    const __m512i wi =
-        _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 2)));
-    const __m512i xi =
-        _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x[b].q)));
-    const int32_t products = _mm512_reduce_add_epi32(_mm512_madd_epi16(wi, xi));
-    const float scale = scale_f16(w) * x[b].scale;
-    total = __builtin_fmaf(scale, static_cast<float>(products), total);
-  }
-  float* y = reinterpret_cast<float*>(a.y + column * a.y_stride) + row;
-  *y = a.add ? *y + total : total;
-}
+#include "ops/kernels/quantized.inc"
 
-// -128 times the sum of a block's weights: what the unsigned activations put in.
-int32_t q8_correction(const std::byte* q) {
-  const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q));
-  const __m256i s = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), w);
-  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
-  const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-  return -128 * (_mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1));
-}
-
-__m512i broadcast4(const std::byte* p) {
-  int32_t four;
-  __builtin_memcpy(&four, p, 4);
-  return _mm512_set1_epi32(four);
-}
-
-// R rows times 16 packed columns, a column to a lane.
-template <int R>
-void q8_tile(const MatmulArgs& a, uint32_t row, uint32_t group, const int32_t* corrections,
-             uint32_t n_blocks) {
-  const auto* packed = reinterpret_cast<const PackedQ8*>(a.packed + group * q8_group_bytes(a.k));
-  const std::byte* w = a.w + row * a.w_stride;
-  V16 sums[R];
-  for (int r = 0; r < R; ++r) sums[r] = zero();
-  for (uint32_t b = 0; b < n_blocks; ++b, w += kBlockQ8) {
-    __m512i products[R];
-    for (int r = 0; r < R; ++r) products[r] = _mm512_set1_epi32(corrections[r * n_blocks + b]);
-    for (int g = 0; g < 8; ++g) {
-      const __m512i x = _mm512_loadu_si512(packed[b].q[g]);
-      for (int r = 0; r < R; ++r) {
-        products[r] =
-            _mm512_dpbusd_epi32(products[r], x, broadcast4(w + r * a.w_stride + 2 + 4 * g));
-      }
-    }
-    const V16 scale = load(packed[b].scale);
-    for (int r = 0; r < R; ++r) {
-      const V16 s = mul(set1(scale_f16(w + r * a.w_stride)), scale);
-      sums[r] = fma(s, _mm512_cvtepi32_ps(products[r]), sums[r]);
-    }
-  }
-  for (int r = 0; r < R; ++r) {
-    alignas(64) float result[16];
-    store(result, sums[r]);
-    store_columns(a, row + r, group * 16, result);
-  }
-}
-
-// Rows in strips whose corrections fit the stack.
-void q8_packed(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
-  constexpr int kRows = 4;
-  constexpr uint32_t kMostBlocks = 2048;
-  int32_t corrections[kMostBlocks * kRows];
-  const uint32_t n_blocks = a.k / kA8Block;
-  const uint32_t n_groups = (a.n + 15) / 16;
-  const uint32_t strip = n_blocks <= kMostBlocks ? kRows : 0;
-  for (uint32_t row = row0; row < row1;) {
-    if (row + strip > row1 || strip == 0) {
-      // A last row or an enormous one.
-      for (uint32_t c = 0; c < a.n; ++c) q8_row(a, row, c);
-      ++row;
-      continue;
-    }
-    for (int r = 0; r < kRows; ++r) {
-      const std::byte* w = a.w + (row + r) * a.w_stride;
-      for (uint32_t b = 0; b < n_blocks; ++b) {
-        corrections[r * n_blocks + b] = q8_correction(w + b * kBlockQ8 + 2);
-      }
-    }
-    for (uint32_t g = 0; g < n_groups; ++g) q8_tile<kRows>(a, row, g, corrections, n_blocks);
-    row += kRows;
-  }
-}
-
-constexpr uint32_t kPackFrom = 4;
-
-void matmul_q8_0(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
-  if (a.n >= kPackFrom) {
-    q8_packed(a, row0, row1);
-    return;
-  }
-  for (uint32_t c = 0; c < a.n; ++c) {
-    uint32_t row = row0;
-    for (; row + 16 <= row1; row += 16) q8_rows16(a, row, c);
-    for (; row < row1; ++row) q8_row(a, row, c);
-  }
-}
+#include "ops/kernels/avx512/columns.inc"
 
 constexpr MatmulKernel kMatmul[] = {
-    {SLUICE_SDI_TYPE_F32, "fma 4x6", 0, 0, nullptr, nullptr, matmul_float<WeightF32>},
-    {SLUICE_SDI_TYPE_F16, "fma 4x6", 0, 0, nullptr, nullptr, matmul_float<WeightF16>},
-    {SLUICE_SDI_TYPE_BF16, "fma 4x6", 0, 0, nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q8_0, "vnni 16x1, 4x16", kPackColumns, kPackFrom, q8_group_bytes, q8_pack,
-     matmul_q8_0},
+    {SLUICE_SDI_TYPE_F32, "fma 4x6", nullptr, nullptr, matmul_float<WeightF32>},
+    {SLUICE_SDI_TYPE_F16, "fma 4x6", nullptr, nullptr, matmul_float<WeightF16>},
+    {SLUICE_SDI_TYPE_BF16, "fma 4x6", nullptr, nullptr, matmul_float<WeightBf16>},
+    {SLUICE_SDI_TYPE_Q4_0, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q4_0>, matmul<Q4_0>},
+    {SLUICE_SDI_TYPE_Q4_1, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q4_1>, matmul<Q4_1>},
+    {SLUICE_SDI_TYPE_Q5_0, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q5_0>, matmul<Q5_0>},
+    {SLUICE_SDI_TYPE_Q5_1, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q5_1>, matmul<Q5_1>},
+    {SLUICE_SDI_TYPE_Q8_0, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q8_0>, matmul<Q8_0>},
+    {SLUICE_SDI_TYPE_Q2_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q2_K>, matmul<Q2_K>},
+    {SLUICE_SDI_TYPE_Q3_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q3_K>, matmul<Q3_K>},
+    {SLUICE_SDI_TYPE_Q4_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q4_K>, matmul<Q4_K>},
+    {SLUICE_SDI_TYPE_Q5_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q5_K>, matmul<Q5_K>},
+    {SLUICE_SDI_TYPE_Q6_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q6_K>, matmul<Q6_K>},
 };
 
 }  // namespace

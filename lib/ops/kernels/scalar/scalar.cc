@@ -9,6 +9,7 @@
 #include "core/f16.h"
 #include "ops/kernels/constants.h"
 #include "ops/kernels/kernels.h"
+#include "ops/kernels/scalar/quantized.h"
 
 #include <linux/types.h>
 #include "sluice_sdi.h"
@@ -184,26 +185,20 @@ void matmul_bf16(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
                [](const std::byte* p, uint32_t i) { return bf16_to_f32(load_u16(p, i)); });
 }
 
-// For each block in order: sum += (weight scale * activation scale) * integer sum, fused.
-void matmul_q8_0(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
-  for_each_product(a, row0, row1, [&](const std::byte* w, const std::byte* xb) {
-    const auto* x = reinterpret_cast<const BlockA8*>(xb);
-    float sum = 0;
-    for (uint32_t b = 0; b < a.k / 32; ++b, w += 34) {
-      int32_t products = 0;
-      for (uint32_t i = 0; i < 32; ++i) products += static_cast<int8_t>(w[2 + i]) * x[b].q[i];
-      const float scale = f16_to_f32(load_u16(w, 0)) * x[b].scale;
-      sum = std::fma(scale, static_cast<float>(products), sum);
-    }
-    return sum;
-  });
-}
-
 constexpr MatmulKernel kMatmul[] = {
-    {SLUICE_SDI_TYPE_F32, "reference", 0, 0, nullptr, nullptr, matmul_f32},
-    {SLUICE_SDI_TYPE_F16, "reference", 0, 0, nullptr, nullptr, matmul_f16},
-    {SLUICE_SDI_TYPE_BF16, "reference", 0, 0, nullptr, nullptr, matmul_bf16},
-    {SLUICE_SDI_TYPE_Q8_0, "reference", 0, 0, nullptr, nullptr, matmul_q8_0},
+    {SLUICE_SDI_TYPE_F32, "reference", nullptr, nullptr, matmul_f32},
+    {SLUICE_SDI_TYPE_F16, "reference", nullptr, nullptr, matmul_f16},
+    {SLUICE_SDI_TYPE_BF16, "reference", nullptr, nullptr, matmul_bf16},
+    {SLUICE_SDI_TYPE_Q4_0, "reference", nullptr, nullptr, scalar::matmul_q4_0},
+    {SLUICE_SDI_TYPE_Q4_1, "reference", nullptr, nullptr, scalar::matmul_q4_1},
+    {SLUICE_SDI_TYPE_Q5_0, "reference", nullptr, nullptr, scalar::matmul_q5_0},
+    {SLUICE_SDI_TYPE_Q5_1, "reference", nullptr, nullptr, scalar::matmul_q5_1},
+    {SLUICE_SDI_TYPE_Q8_0, "reference", nullptr, nullptr, scalar::matmul_q8_0},
+    {SLUICE_SDI_TYPE_Q2_K, "reference", nullptr, nullptr, scalar::matmul_q2_k},
+    {SLUICE_SDI_TYPE_Q3_K, "reference", nullptr, nullptr, scalar::matmul_q3_k},
+    {SLUICE_SDI_TYPE_Q4_K, "reference", nullptr, nullptr, scalar::matmul_q4_k},
+    {SLUICE_SDI_TYPE_Q5_K, "reference", nullptr, nullptr, scalar::matmul_q5_k},
+    {SLUICE_SDI_TYPE_Q6_K, "reference", nullptr, nullptr, scalar::matmul_q6_k},
 };
 
 }  // namespace
