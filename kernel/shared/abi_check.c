@@ -3,5 +3,4 @@
  * abi_check.c - compiled for nothing but its assertions, for 32- and 64-bit
  * callers, with -Wpadded: no struct of the ABI may have implicit padding.
  */
-#include "../uapi/sluice.h"
 #include "abi_check.h"
