@@ -10,9 +10,14 @@
 #include <linux/slab.h>
 
 #include "board.h"
+#include "buffer.h"
 #include "file.h"
 #include "irq.h"
 #include "map.h"
+#include "queue.h"
+#include "sdi.h"
+#include "trace.h"
+#include "watchdog.h"
 
 /*
  * A board keeps its number, found by its bus name, for as long as the module is
@@ -61,7 +66,11 @@ void sluice_board_forget_numbers(void)
 
 static void sluice_board_release(struct device *dev)
 {
-	kfree(container_of(dev, struct sluice_board, dev));
+	struct sluice_board *board = container_of(dev, struct sluice_board, dev);
+
+	if (board->sdi)
+		sluice_sdi_destroy(board->sdi);
+	kfree(board);
 }
 
 /**
@@ -85,7 +94,10 @@ struct sluice_board *sluice_board_alloc(struct device *parent, const struct slui
 	board->dev.release = sluice_board_release;
 	board->parent = parent;
 	board->bus = bus;
+	mutex_init(&board->reset_lock);
 	init_rwsem(&board->access);
+	mutex_init(&board->mem_lock);
+	INIT_LIST_HEAD(&board->mems);
 	mutex_init(&board->vma_lock);
 	INIT_LIST_HEAD(&board->vmas);
 	spin_lock_init(&board->irq_lock);
@@ -102,54 +114,95 @@ struct sluice_board *sluice_board_alloc(struct device *parent, const struct slui
  */
 int sluice_board_register(struct sluice_board *board)
 {
+	int err;
+
 	board->misc.minor = MISC_DYNAMIC_MINOR;
 	board->misc.name = board->node;
 	board->misc.fops = &sluice_fops;
 	board->misc.parent = board->parent;
 	board->misc.mode = 0660;
-	return misc_register(&board->misc);
+	err = misc_register(&board->misc);
+	if (!err && board->sdi)
+		sluice_watchdog_start(board->sdi);
+	return err;
 }
 
-static void sluice_board_shut(struct sluice_board *board, enum sluice_board_state state)
+/**
+ * sluice_board_close - keep everybody off the hardware, and take it away from user space
+ * @board: with its reset_lock held
+ * @state: not LIVE
+ *
+ * Mappings do not come back: what they show would not be what their owner set up.
+ */
+void sluice_board_close(struct sluice_board *board, enum sluice_board_state state)
 {
+	lockdep_assert_held(&board->reset_lock);
 	down_write(&board->access);
 	WRITE_ONCE(board->state, state);	/* poll() looks without the lock */
 	up_write(&board->access);
 
 	/* From here on no new mapping can be made, so this gets them all. */
-	sluice_map_revoke(board);
+	sluice_map_revoke(board, NULL);
 	sluice_irq_disarm(board);
+	if (board->sdi)
+		sluice_queues_kill(board->sdi);
+	wake_up_all(&board->irq_wait);
+}
+
+/**
+ * sluice_board_open - let everybody in again after a reset
+ * @board: closed, with its reset_lock held
+ * @err: what came of the reset
+ */
+void sluice_board_open(struct sluice_board *board, int err)
+{
+	lockdep_assert_held(&board->reset_lock);
+	board->n_resets++;
+	trace_sluice_reset(board->node, board->n_resets, err);
+	down_write(&board->access);
+	WRITE_ONCE(board->state, err ? SLUICE_BOARD_BROKEN : SLUICE_BOARD_LIVE);
+	up_write(&board->access);
 	wake_up_all(&board->irq_wait);
 }
 
 /**
  * sluice_board_reset_begin - keep everybody off while the bus resets the board
- * @board: live
- *
- * Mappings do not come back: what they show would not be what their owner set up.
+ * @board: registered
  */
 void sluice_board_reset_begin(struct sluice_board *board)
 {
-	sluice_board_shut(board, SLUICE_BOARD_IN_RESET);
+	mutex_lock(&board->reset_lock);
+	sluice_board_close(board, SLUICE_BOARD_IN_RESET);
 }
 
 void sluice_board_reset_end(struct sluice_board *board)
 {
-	down_write(&board->access);
-	WRITE_ONCE(board->state, SLUICE_BOARD_LIVE);
-	up_write(&board->access);
+	int err = board->sdi ? sluice_sdi_start(board->sdi) : 0;
+
+	sluice_board_open(board, err);
+	mutex_unlock(&board->reset_lock);
 }
 
 /**
  * sluice_board_detach - the hardware is about to go, or has gone
  * @board: registered
  *
- * When this returns nobody uses the hardware and nobody will.
+ * When this returns nobody uses the hardware and nobody will, the board does no
+ * DMA, and no DMA memory is left.
  */
 void sluice_board_detach(struct sluice_board *board)
 {
 	misc_deregister(&board->misc);
-	sluice_board_shut(board, SLUICE_BOARD_GONE);
+	if (board->sdi)
+		sluice_watchdog_stop(board->sdi);
+	mutex_lock(&board->reset_lock);
+	sluice_board_close(board, SLUICE_BOARD_GONE);
+	if (board->sdi) {
+		sluice_sdi_irq_disconnect(board->sdi);
+		sluice_sdi_stop(board->sdi);
+	}
+	sluice_mems_drop(board);
+	mutex_unlock(&board->reset_lock);
 }
 
 void sluice_board_put(struct sluice_board *board)
@@ -162,9 +215,27 @@ void sluice_board_put(struct sluice_board *board)
  * @board: any
  *
  * Return: 0, and the board stays as it is until sluice_board_leave(); -ENODEV
- * if it is gone, -EBUSY while it is being reset.
+ * if it is gone, -EBUSY while it is being reset, -EIO if a reset has failed.
  */
 int sluice_board_enter(struct sluice_board *board)
+{
+	int err = sluice_board_hold(board);
+
+	if (!err && board->state == SLUICE_BOARD_BROKEN) {
+		up_read(&board->access);
+		err = -EIO;
+	}
+	return err;
+}
+
+/**
+ * sluice_board_hold - as sluice_board_enter(), but the hardware may be out of order
+ * @board: any
+ *
+ * For those who only need what the driver itself has: it may be used, the
+ * hardware only of what is alive (a queue that is not dead).
+ */
+int sluice_board_hold(struct sluice_board *board)
 {
 	int err = 0;
 

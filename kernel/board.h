@@ -6,8 +6,10 @@
  * its hardware: open files keep the memory, and find every door closed.
  *
  * Lock order, outermost first:
- *	mmap_lock (of any process), sluice_file.lock, sluice_board.access,
- *	sluice_board.vma_lock, sluice_board.irq_lock
+ *	sluice_board.reset_lock, mmap_lock (of any process), sluice_file.lock,
+ *	sluice_board.access, sluice_hwq.lock, sluice_sdi.request_lock,
+ *	sluice_sdi.queue_lock, sluice_board.mem_lock, sluice_board.vma_lock,
+ *	sluice_sdi.irq_lock, sluice_board.irq_lock
  * No user memory is touched with any of ours held.
  */
 #ifndef SLUICE_BOARD_H
@@ -29,11 +31,21 @@
 #define SLUICE_MAX_WINDOWS 6
 
 struct sluice_board;
+struct sluice_mem;
+struct sluice_sdi;
 
 /**
  * struct sluice_bus_ops - what a board's bus does for it
  * @describe: fill in the bus's part of an info struct
  * @present: is the board still there? Asked when a read returns all ones.
+ * @is_master: may the board start DMA?
+ * @set_master: let it, or not
+ * @reset: have the bus reset a plain board, with the hooks that resets by others
+ *	have; -EOPNOTSUPP if it cannot
+ * @vectors_get: at most @most message-signalled vectors (@msix), or a line; how
+ *	many, or a negative error
+ * @vector: Linux's number of one of them
+ * @vectors_put: give them back
  * @irq_take: if the board raises its line, mask it in the board and return
  *	true; called in interrupt context
  * @irq_unmask: let the line through; false if the board raises it right now,
@@ -43,6 +55,12 @@ struct sluice_board;
 struct sluice_bus_ops {
 	void (*describe)(struct sluice_board *board, struct sluice_info *info);
 	bool (*present)(struct sluice_board *board);
+	bool (*is_master)(struct sluice_board *board);
+	void (*set_master)(struct sluice_board *board, bool on);
+	int (*reset)(struct sluice_board *board);
+	int (*vectors_get)(struct sluice_board *board, unsigned int most, bool msix);
+	int (*vector)(struct sluice_board *board, unsigned int index);
+	void (*vectors_put)(struct sluice_board *board);
 	bool (*irq_take)(struct sluice_board *board);
 	bool (*irq_unmask)(struct sluice_board *board);
 	void (*irq_mask)(struct sluice_board *board);
@@ -58,6 +76,7 @@ struct sluice_bus_ops {
  * @base: the kernel's mapping, or NULL for device memory: a mapping of all of
  *	it would fix its memory type for everybody, so single accesses map
  *	the one page that they need
+ * @combine: such a mapping is write-combined
  * @pad: the rest of the last page, reserved so that nobody else's registers
  *	can lie in a page that we map
  */
@@ -68,12 +87,14 @@ struct sluice_win {
 	u64 length;
 	phys_addr_t start;
 	void __iomem *base;
+	bool combine;
 	struct resource pad;
 };
 
 enum sluice_board_state {
 	SLUICE_BOARD_LIVE,
 	SLUICE_BOARD_IN_RESET,	/* comes back; -EBUSY meanwhile */
+	SLUICE_BOARD_BROKEN,	/* a reset failed; -EIO until one succeeds */
 	SLUICE_BOARD_GONE,	/* does not come back; -ENODEV */
 };
 
@@ -86,11 +107,16 @@ enum sluice_board_state {
  * @bus: operations of the bus
  * @n_windows: used entries of @windows
  * @windows: fixed from registration on
+ * @sdi: its Device Interface, NULL: a plain board
+ * @reset_lock: held around resets, the end of a queue and the end of the board
+ * @n_resets: resets, successful or not
  * @access: held for reading around every use of the hardware, for writing to
  *	change @state
  * @state: whether the hardware may be used
+ * @mem_lock: protects @mems, what is behind them, and device memory
+ * @mems: struct sluice_mem with memory behind it
  * @vma_lock: protects @vmas
- * @vmas: every live mapping of the board, struct sluice_mapping
+ * @vmas: every mapping of the board, struct sluice_mapping
  * @irq_lock: protects the interrupt fields below, taken in interrupt context
  * @irq: interrupt number, 0 if none is connected
  * @irq_armed: the line is let through
@@ -106,8 +132,15 @@ struct sluice_board {
 	u32 n_windows;
 	struct sluice_win windows[SLUICE_MAX_WINDOWS];
 
+	struct sluice_sdi *sdi;
+
+	struct mutex reset_lock;
+	u32 n_resets;
 	struct rw_semaphore access;
 	enum sluice_board_state state;
+
+	struct mutex mem_lock;
+	struct list_head mems;
 
 	struct mutex vma_lock;
 	struct list_head vmas;
@@ -121,12 +154,15 @@ struct sluice_board {
 
 struct sluice_board *sluice_board_alloc(struct device *parent, const struct sluice_bus_ops *bus);
 int sluice_board_register(struct sluice_board *board);
+void sluice_board_close(struct sluice_board *board, enum sluice_board_state state);
+void sluice_board_open(struct sluice_board *board, int err);
 void sluice_board_reset_begin(struct sluice_board *board);
 void sluice_board_reset_end(struct sluice_board *board);
 void sluice_board_detach(struct sluice_board *board);
 void sluice_board_put(struct sluice_board *board);
 
 int sluice_board_enter(struct sluice_board *board);
+int sluice_board_hold(struct sluice_board *board);
 void sluice_board_leave(struct sluice_board *board);
 struct sluice_win *sluice_board_window(struct sluice_board *board, u32 index);
 

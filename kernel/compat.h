@@ -29,4 +29,42 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set, u
 #define sluice_assign_str(dst, src) __assign_str(dst)
 #endif
 
+/* An eventfd's counter goes up by one; the number to add was dropped in 6.8. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define sluice_eventfd_signal(ctx) eventfd_signal(ctx, 1)
+#else
+#define sluice_eventfd_signal(ctx) eventfd_signal(ctx)
+#endif
+
+/* What the page table says at the start of a VMA; the way to look has changed twice. */
+static inline int sluice_vma_prot(struct vm_area_struct *vma, pgprot_t *ret_prot)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+	spinlock_t *lock;
+	pte_t *pte;
+	int err;
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+	err = follow_pte(vma->vm_mm, vma->vm_start, &pte, &lock);
+#else
+	err = follow_pte(vma, vma->vm_start, &pte, &lock);
+#endif
+	if (err)
+		return err;
+	__acquire(lock);	/* follow_pte() took it, and does not tell sparse */
+	*ret_prot = pte_pgprot(*pte);
+	pte_unmap_unlock(pte, lock);
+	return 0;
+#else
+	struct follow_pfnmap_args args = { .vma = vma, .address = vma->vm_start };
+	int err = follow_pfnmap_start(&args);
+
+	if (err)
+		return err;
+	*ret_prot = args.pgprot;
+	follow_pfnmap_end(&args);
+	return 0;
+#endif
+}
+
 #endif /* SLUICE_COMPAT_H */

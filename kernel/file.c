@@ -15,10 +15,17 @@
 #include <linux/uaccess.h>
 
 #include "board.h"
+#include "buffer.h"
+#include "cookie.h"
 #include "file.h"
 #include "irq.h"
 #include "map.h"
 #include "regs.h"
+#include "reset.h"
+#include "ring.h"
+#include "sdi.h"
+#include "segment.h"
+#include "queue.h"
 #include "shared/abi_check.h"
 
 union sluice_arg {
@@ -31,13 +38,21 @@ union sluice_arg {
 	struct sluice_reg reg;
 	struct sluice_map map;
 	struct sluice_irq irq;
+	struct sluice_alloc alloc;
+	struct sluice_free free;
+	struct sluice_queue queue;
+	struct sluice_grant grant;
+	struct sluice_notify notify;
+	struct sluice_submit submit;
+	struct sluice_wait wait;
+	struct sluice_reset reset;
 };
 
 static int sluice_info(struct sluice_file *sf, union sluice_arg *arg)
 {
 	struct sluice_board *board = sf->board;
 	struct sluice_info *info = &arg->info;
-	int err = sluice_board_enter(board);
+	int err = sluice_board_hold(board);
 
 	if (err)
 		return err;
@@ -46,8 +61,13 @@ static int sluice_info(struct sluice_file *sf, union sluice_arg *arg)
 	info->state = board->irq ? SLUICE_STATE_IRQ : 0;
 	info->n_windows = board->n_windows;
 	info->irq_count = sluice_irq_count(board);
+	info->n_resets = READ_ONCE(board->n_resets);
+	if (board->state == SLUICE_BOARD_BROKEN)
+		info->state |= SLUICE_STATE_BROKEN;
 	strscpy_pad(info->name, dev_name(board->parent), sizeof(info->name));
 	board->bus->describe(board, info);
+	if (board->sdi)
+		sluice_sdi_describe(board->sdi, info);
 	sluice_board_leave(board);
 	return 0;
 }
@@ -70,58 +90,75 @@ static int sluice_window(struct sluice_file *sf, union sluice_arg *arg)
 	return win ? 0 : -EINVAL;
 }
 
-static int sluice_reg_read_arg(struct sluice_file *sf, union sluice_arg *arg)
-{
-	return sluice_reg_read(sf, &arg->reg);
-}
+/* Handlers take their own struct: a function of the table's type around each. */
+#define SLUICE_HANDLER(name, fn, member)							\
+	static int sluice_##name##_arg(struct sluice_file *sf, union sluice_arg *arg)		\
+	{											\
+		return fn(sf, &arg->member);							\
+	}
 
-static int sluice_reg_write_arg(struct sluice_file *sf, union sluice_arg *arg)
-{
-	return sluice_reg_write(sf, &arg->reg);
-}
-
-static int sluice_map_arg(struct sluice_file *sf, union sluice_arg *arg)
-{
-	return sluice_map_grant(sf, &arg->map);
-}
-
-static int sluice_irq_arg(struct sluice_file *sf, union sluice_arg *arg)
-{
-	return sluice_irq_ioctl(sf, &arg->irq);
-}
+SLUICE_HANDLER(reg_read, sluice_reg_read, reg)
+SLUICE_HANDLER(reg_write, sluice_reg_write, reg)
+SLUICE_HANDLER(map, sluice_cookie_get, map)
+SLUICE_HANDLER(irq, sluice_irq_ioctl, irq)
+SLUICE_HANDLER(alloc, sluice_mem_alloc, alloc)
+SLUICE_HANDLER(free, sluice_object_free, free)
+SLUICE_HANDLER(queue, sluice_queue_create, queue)
+SLUICE_HANDLER(grant, sluice_segment_grant, grant)
+SLUICE_HANDLER(notify, sluice_ring_notify_call, notify)
+SLUICE_HANDLER(submit, sluice_ring_submit, submit)
+SLUICE_HANDLER(wait, sluice_ring_wait, wait)
+SLUICE_HANDLER(reset, sluice_reset_call, reset)
 
 /**
  * struct sluice_call - one ioctl
  * @size: of its struct as this driver knows it
  * @min_size: of its struct in version 1 of the ABI
- * @reserved: offset of its reserved words, which end the struct
+ * @reserved: offset of its reserved words
+ * @reserved_bytes: of them
  * @flags: known flags
+ * @write: needs the file open for writing
  * @run: does it
  */
 struct sluice_call {
 	u32 size;
 	u32 min_size;
 	u32 reserved;
+	u32 reserved_bytes;
 	u32 flags;
+	bool write;
 	int (*run)(struct sluice_file *sf, union sluice_arg *arg);
 };
 
-#define SLUICE_CALL(cmd, type, size_v1, known, fn)			\
+#define SLUICE_CALL(cmd, type, size_v1, known, mode, fn)		\
 	[_IOC_NR(cmd)] = {						\
 		.size = sizeof(struct type),				\
 		.min_size = (size_v1),					\
 		.reserved = offsetof(struct type, reserved),		\
+		.reserved_bytes = sizeof_field(struct type, reserved),	\
 		.flags = (known),					\
+		.write = (mode) & FMODE_WRITE,				\
 		.run = (fn),						\
 	}
 
 static const struct sluice_call sluice_calls[] = {
-	SLUICE_CALL(SLUICE_IOC_INFO, sluice_info, 96, 0, sluice_info),
-	SLUICE_CALL(SLUICE_IOC_WINDOW, sluice_window, 48, 0, sluice_window),
-	SLUICE_CALL(SLUICE_IOC_REG_READ, sluice_reg, 48, 0, sluice_reg_read_arg),
-	SLUICE_CALL(SLUICE_IOC_REG_WRITE, sluice_reg, 48, 0, sluice_reg_write_arg),
-	SLUICE_CALL(SLUICE_IOC_MAP, sluice_map, 56, 0, sluice_map_arg),
-	SLUICE_CALL(SLUICE_IOC_IRQ, sluice_irq, 32, SLUICE_IRQ_ENABLE, sluice_irq_arg),
+	SLUICE_CALL(SLUICE_IOC_INFO, sluice_info, 96, 0, 0, sluice_info),
+	SLUICE_CALL(SLUICE_IOC_WINDOW, sluice_window, 48, 0, 0, sluice_window),
+	SLUICE_CALL(SLUICE_IOC_REG_READ, sluice_reg, 48, 0, 0, sluice_reg_read_arg),
+	SLUICE_CALL(SLUICE_IOC_REG_WRITE, sluice_reg, 48, 0, FMODE_WRITE, sluice_reg_write_arg),
+	SLUICE_CALL(SLUICE_IOC_MAP, sluice_map, 56, SLUICE_MAP_OBJECT, 0, sluice_map_arg),
+	SLUICE_CALL(SLUICE_IOC_IRQ, sluice_irq, 32, SLUICE_IRQ_ENABLE, 0, sluice_irq_arg),
+	SLUICE_CALL(SLUICE_IOC_ALLOC, sluice_alloc, 48, 0, FMODE_WRITE, sluice_alloc_arg),
+	SLUICE_CALL(SLUICE_IOC_FREE, sluice_free, 32, 0, 0, sluice_free_arg),
+	SLUICE_CALL(SLUICE_IOC_QUEUE, sluice_queue, 80,
+		    SLUICE_QUEUE_KERNEL | SLUICE_QUEUE_EVENTFD, FMODE_WRITE, sluice_queue_arg),
+	SLUICE_CALL(SLUICE_IOC_GRANT, sluice_grant, 56, SLUICE_GRANT_READ | SLUICE_GRANT_WRITE,
+		    FMODE_WRITE, sluice_grant_arg),
+	SLUICE_CALL(SLUICE_IOC_NOTIFY, sluice_notify, 32, 0, FMODE_WRITE, sluice_notify_arg),
+	SLUICE_CALL(SLUICE_IOC_SUBMIT, sluice_submit, 40, 0, FMODE_WRITE, sluice_submit_arg),
+	SLUICE_CALL(SLUICE_IOC_WAIT, sluice_wait, 48, SLUICE_WAIT_NOTIFY, 0, sluice_wait_arg),
+	SLUICE_CALL(SLUICE_IOC_RESET, sluice_reset, 32, SLUICE_RESET_FORCE, FMODE_WRITE,
+		    sluice_reset_arg),
 };
 
 /* Takes the caller's struct in, as the head of uapi/sluice.h promises. */
@@ -145,7 +182,7 @@ static int sluice_arg_get(const struct sluice_call *call, union sluice_arg *arg,
 	arg->head.size = size;
 	if (arg->head.flags & ~call->flags)
 		return -EINVAL;
-	if (memchr_inv((u8 *)arg + call->reserved, 0, call->size - call->reserved))
+	if (memchr_inv((u8 *)arg + call->reserved, 0, call->reserved_bytes))
 		return -EINVAL;
 	*ret_size = size;
 	return 0;
@@ -165,10 +202,14 @@ static long sluice_ioctl(struct file *file, unsigned int cmd, unsigned long uarg
 	    nr >= ARRAY_SIZE(sluice_calls))
 		return -ENOTTY;
 	call = &sluice_calls[array_index_nospec(nr, ARRAY_SIZE(sluice_calls))];
+	if (!call->run)
+		return -ENOTTY;
 
 	err = sluice_arg_get(call, &arg, (void __user *)uarg, &size);
 	if (err)
 		return err;
+	if (call->write && !(sf->mode & FMODE_WRITE))
+		return -EBADF;
 	err = call->run(sf, &arg);
 	if (err)
 		return err;
@@ -184,9 +225,10 @@ static __poll_t sluice_poll(struct file *file, struct poll_table_struct *table)
 	__poll_t events = 0;
 
 	poll_wait(file, &board->irq_wait, table);
+	poll_wait(file, &sf->wait, table);
 	if (READ_ONCE(board->state) == SLUICE_BOARD_GONE)
 		return EPOLLERR | EPOLLHUP;
-	if (sluice_irq_news(sf))
+	if (board->sdi ? sluice_ring_readable(sf) : sluice_irq_news(sf))
 		events |= EPOLLIN | EPOLLRDNORM;
 	return events;
 }
@@ -208,7 +250,9 @@ static int sluice_open(struct inode *inode, struct file *file)
 	sf->board = board;
 	sf->mode = file->f_mode;
 	mutex_init(&sf->lock);
-	INIT_LIST_HEAD(&sf->grants);
+	INIT_LIST_HEAD(&sf->ranges);
+	sluice_objects_init(sf);
+	init_waitqueue_head(&sf->wait);
 	sf->next_page = 1;	/* so that 0, the offset of a careless mmap(), is no cookie */
 	sf->irq_seen = sluice_irq_count(board);
 	file->private_data = sf;
@@ -219,7 +263,9 @@ static int sluice_release(struct inode *inode, struct file *file)
 {
 	struct sluice_file *sf = file->private_data;
 
-	sluice_map_drop_grants(sf);
+	/* A mapping holds the file open, so none is left and nobody else looks. */
+	sluice_objects_drop(sf);
+	sluice_cookies_drop(sf, NULL);
 	sluice_board_put(sf->board);
 	kfree(sf);
 	return 0;

@@ -11,6 +11,7 @@
 #include "board.h"
 #include "file.h"
 #include "irq.h"
+#include "sdi.h"
 #include "trace.h"
 
 static irqreturn_t sluice_irq_handler(int irq, void *data)
@@ -131,7 +132,8 @@ int sluice_irq_ioctl(struct sluice_file *sf, struct sluice_irq *arg)
 
 	if (err)
 		return err;
-	if (!board->irq) {
+	/* A board with queues re-arms itself: there is only the count to be had. */
+	if (board->sdi ? board->sdi->mode == SLUICE_IRQ_POLL : !board->irq) {
 		err = -ENXIO;
 		goto out;
 	}
@@ -140,7 +142,7 @@ int sluice_irq_ioctl(struct sluice_file *sf, struct sluice_irq *arg)
 	sf->irq_seen = board->irq_count;
 	arg->count = sf->irq_seen;
 	spin_unlock_irqrestore(&board->irq_lock, flags);
-	if (arg->flags & SLUICE_IRQ_ENABLE)
+	if ((arg->flags & SLUICE_IRQ_ENABLE) && !board->sdi)
 		sluice_irq_arm(board);
 out:
 	sluice_board_leave(board);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * map.c - windows in user space: cookies, mappings, and taking them back.
+ * map.c - the board in user space: mappings, and taking them back.
  *
  * A mapping's page table entries are made at once, in mmap(), and never by a
  * fault: a fault on a mapping means that it was taken back. The board keeps a
@@ -10,125 +10,26 @@
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "board.h"
+#include "buffer.h"
 #include "compat.h"
+#include "cookie.h"
 #include "file.h"
 #include "map.h"
+#include "memtype.h"
 #include "trace.h"
-
-/* Far beyond what windows of registers need; it bounds what one file can make us keep. */
-#define SLUICE_MAX_GRANTS 4096
-
-/**
- * struct sluice_grant - a range that a file may map
- * @list: in sluice_file.grants
- * @window: index of the window
- * @offset: from the window's start, page-aligned
- * @n_pages: length
- * @first_page: where its cookies begin in the file's offset space
- */
-struct sluice_grant {
-	struct list_head list;
-	u32 window;
-	u64 offset;
-	u64 n_pages;
-	u64 first_page;
-};
-
-/**
- * struct sluice_mapping - a live VMA
- * @list: in sluice_board.vmas; empty once the mapping is taken back
- * @vma: whose vm_private_data points back here
- */
-struct sluice_mapping {
-	struct list_head list;
-	struct vm_area_struct *vma;
-};
-
-/* Finds the grant of exactly that range or adds it. */
-static struct sluice_grant *sluice_grant_get(struct sluice_file *sf, u32 window, u64 offset,
-					     u64 n_pages)
-{
-	struct sluice_grant *grant;
-
-	lockdep_assert_held(&sf->lock);
-	list_for_each_entry(grant, &sf->grants, list) {
-		if (grant->window == window && grant->offset == offset &&
-		    grant->n_pages == n_pages)
-			return grant;
-	}
-	if (sf->n_grants >= SLUICE_MAX_GRANTS)
-		return ERR_PTR(-ENOSPC);
-	grant = kzalloc(sizeof(*grant), GFP_KERNEL_ACCOUNT);
-	if (!grant)
-		return ERR_PTR(-ENOMEM);
-	grant->window = window;
-	grant->offset = offset;
-	grant->n_pages = n_pages;
-	grant->first_page = sf->next_page;
-	/* One page between grants, so that running over the end is never another range. */
-	sf->next_page += n_pages + 1;
-	sf->n_grants++;
-	list_add_tail(&grant->list, &sf->grants);
-	return grant;
-}
-
-static int sluice_map_check(const struct sluice_win *win, const struct sluice_map *arg)
-{
-	u64 span = PAGE_ALIGN(win->length);
-
-	if (arg->type != SLUICE_MAP_UNCACHED || !(win->caps & SLUICE_WINDOW_CAN_MAP))
-		return -EOPNOTSUPP;
-	if (!PAGE_ALIGNED(arg->offset) || !arg->length)
-		return -EINVAL;
-	if (arg->offset >= span || arg->length > span - arg->offset)
-		return -ERANGE;
-	return 0;
-}
-
-int sluice_map_grant(struct sluice_file *sf, struct sluice_map *arg)
-{
-	const struct sluice_win *win;
-	struct sluice_grant *grant;
-	int err;
-
-	mutex_lock(&sf->lock);
-	err = sluice_board_enter(sf->board);
-	if (err)
-		goto out;
-	win = sluice_board_window(sf->board, arg->window);
-	err = win ? sluice_map_check(win, arg) : -EINVAL;
-	sluice_board_leave(sf->board);
-	if (err)
-		goto out;
-
-	grant = sluice_grant_get(sf, arg->window, arg->offset,
-				 PAGE_ALIGN(arg->length) >> PAGE_SHIFT);
-	if (IS_ERR(grant))
-		err = PTR_ERR(grant);
-	else
-		arg->cookie = grant->first_page << PAGE_SHIFT;
-out:
-	mutex_unlock(&sf->lock);
-	return err;
-}
-
-void sluice_map_drop_grants(struct sluice_file *sf)
-{
-	struct sluice_grant *grant, *next;
-
-	/* A mapping holds the file open, so none is left and nobody else looks. */
-	list_for_each_entry_safe(grant, next, &sf->grants, list)
-		kfree(grant);
-}
 
 static void sluice_mapping_add(struct sluice_board *board, struct sluice_mapping *mapping,
 			       struct vm_area_struct *vma)
 {
 	mapping->vma = vma;
+	mapping->pid = get_pid(task_tgid(current));
+	if (mapping->mem)
+		sluice_mem_get(mapping->mem);
 	vma->vm_private_data = mapping;
 	mutex_lock(&board->vma_lock);
 	list_add_tail(&mapping->list, &board->vmas);
@@ -145,8 +46,11 @@ static struct sluice_board *sluice_vma_board(struct vm_area_struct *vma)
 /* A VMA was copied, by fork() or on the way of an mremap(). */
 static void sluice_vma_open(struct vm_area_struct *vma)
 {
-	struct sluice_mapping *mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	const struct sluice_mapping *from = vma->vm_private_data;
+	struct sluice_mapping *mapping = NULL;
 
+	if (from)
+		mapping = kmemdup(from, sizeof(*from), GFP_KERNEL_ACCOUNT);
 	if (!mapping) {
 		/*
 		 * What cannot be listed cannot be taken back later: take a child's
@@ -170,6 +74,8 @@ static void sluice_vma_close(struct vm_area_struct *vma)
 	mutex_lock(&board->vma_lock);
 	list_del(&mapping->list);
 	mutex_unlock(&board->vma_lock);
+	sluice_mem_put(mapping->mem);
+	put_pid(mapping->pid);
 	kfree(mapping);
 }
 
@@ -198,28 +104,57 @@ static const struct vm_operations_struct sluice_vm_ops = {
 	.fault = sluice_vma_fault,
 };
 
-/* Which window and offset an mmap() is about, if its whole range is covered by one grant. */
-static int sluice_grant_find(struct sluice_file *sf, u64 page, u64 n_pages, u32 *ret_window,
-			     u64 *ret_offset)
+static bool sluice_range_writable(struct sluice_board *board, const struct sluice_range *range)
 {
-	struct sluice_grant *grant;
-	int err = -EINVAL;
+	if (range->read_only)
+		return false;
+	return range->mem || (board->windows[range->window].caps & SLUICE_WINDOW_CAN_WRITE);
+}
 
-	mutex_lock(&sf->lock);
-	list_for_each_entry(grant, &sf->grants, list) {
-		u64 skip = page - grant->first_page;
+static int sluice_vma_fill(struct sluice_board *board, struct vm_area_struct *vma,
+			   const struct sluice_range *range)
+{
+	const struct sluice_win *win = &board->windows[range->window];
 
-		if (page < grant->first_page || skip >= grant->n_pages)
-			continue;
-		if (n_pages > grant->n_pages - skip)
-			break;
-		*ret_window = grant->window;
-		*ret_offset = grant->offset + (skip << PAGE_SHIFT);
-		err = 0;
-		break;
-	}
-	mutex_unlock(&sf->lock);
-	return err;
+	vma->vm_page_prot = sluice_prot_of_type(vma->vm_page_prot, range->type);
+	if (range->mem)
+		return range->mem->dead ? -EINVAL :
+					  sluice_mem_mmap(range->mem, vma, range->offset);
+	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP, 0);
+	/* remap_pfn_range() for what is I/O: encrypted guests need the difference. */
+	return io_remap_pfn_range(vma, vma->vm_start, (win->start + range->offset) >> PAGE_SHIFT,
+				  vma->vm_end - vma->vm_start, vma->vm_page_prot);
+}
+
+/* With the board entered: the mapping is made while it cannot be taken back. */
+static int sluice_vma_make(struct sluice_board *board, struct vm_area_struct *vma,
+			   const struct sluice_range *range, struct sluice_mapping *mapping)
+{
+	bool writable = sluice_range_writable(board, range);
+	int err;
+
+	if ((vma->vm_flags & VM_WRITE) && !writable)
+		return -EACCES;
+	vm_flags_mod(vma, 0, writable ? VM_MAYEXEC : VM_MAYEXEC | VM_MAYWRITE);
+	err = sluice_vma_fill(board, vma, range);
+	if (err)
+		return err;
+	*mapping = (struct sluice_mapping){
+		.mem = range->mem,
+		.window = range->window,
+		.offset = range->offset,
+		.requested = range->type,
+		.effective = sluice_vma_type(vma, range->type),
+	};
+	/*
+	 * Somebody else has mapped this memory with another type, which rules. Less
+	 * caching than was asked for is only slow; more breaks programs.
+	 */
+	if (mapping->effective > mapping->requested)
+		return -EBUSY;
+	vma->vm_ops = &sluice_vm_ops;
+	sluice_mapping_add(board, mapping, vma);
+	return 0;
 }
 
 /**
@@ -232,11 +167,8 @@ static int sluice_grant_find(struct sluice_file *sf, u64 page, u64 n_pages, u32 
 int sluice_map_vma(struct sluice_file *sf, struct vm_area_struct *vma)
 {
 	struct sluice_board *board = sf->board;
-	unsigned long length = vma->vm_end - vma->vm_start;
 	struct sluice_mapping *mapping;
-	const struct sluice_win *win;
-	u32 window;
-	u64 offset;
+	struct sluice_range range;
 	int err;
 
 	/* A read-only file's shared mapping has lost VM_SHARED by now, but not VM_MAYSHARE. */
@@ -244,88 +176,90 @@ int sluice_map_vma(struct sluice_file *sf, struct vm_area_struct *vma)
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
-	err = sluice_grant_find(sf, vma->vm_pgoff, vma_pages(vma), &window, &offset);
+	err = sluice_cookie_find(sf, vma->vm_pgoff, vma_pages(vma), &range);
 	if (err)
 		return err;
 	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
-	if (!mapping)
+	if (!mapping) {
+		sluice_mem_put(range.mem);
 		return -ENOMEM;
-	err = sluice_board_enter(board);
-	if (err)
-		goto err_free;
-	win = &board->windows[window];
-	if ((vma->vm_flags & VM_WRITE) && !(win->caps & SLUICE_WINDOW_CAN_WRITE)) {
-		err = -EACCES;
-		goto err_leave;
 	}
-
-	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
-		     win->caps & SLUICE_WINDOW_CAN_WRITE ? VM_MAYEXEC : VM_MAYEXEC | VM_MAYWRITE);
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-	/* remap_pfn_range() for what is I/O: encrypted guests need the difference. */
-	err = io_remap_pfn_range(vma, vma->vm_start, (win->start + offset) >> PAGE_SHIFT, length,
-				 vma->vm_page_prot);
+	err = sluice_board_enter(board);
+	if (!err) {
+		err = sluice_vma_make(board, vma, &range, mapping);
+		sluice_board_leave(board);
+	}
+	sluice_mem_put(range.mem);
 	if (err)
-		goto err_leave;
-	vma->vm_ops = &sluice_vm_ops;
-	sluice_mapping_add(board, mapping, vma);
-	sluice_board_leave(board);
-	trace_sluice_map(board->node, vma->vm_start, length);
-	return 0;
-
-err_leave:
-	sluice_board_leave(board);
-err_free:
-	kfree(mapping);
+		kfree(mapping);
+	else
+		trace_sluice_map(board->node, vma->vm_start, vma->vm_end - vma->vm_start);
 	return err;
 }
 
-/* A process with live mappings, referenced, or NULL when there is none. */
-static struct mm_struct *sluice_map_next_mm(struct sluice_board *board)
+/* A process with live mappings (of @mem, if not NULL), referenced, or NULL when there is none. */
+static struct mm_struct *sluice_map_next_mm(struct sluice_board *board,
+					    const struct sluice_mem *mem)
 {
-	struct sluice_mapping *mapping, *next;
+	struct sluice_mapping *mapping;
 	struct mm_struct *mm = NULL;
 
 	mutex_lock(&board->vma_lock);
-	list_for_each_entry_safe(mapping, next, &board->vmas, list) {
+	list_for_each_entry(mapping, &board->vmas, list) {
+		if (mapping->revoked || (mem && mapping->mem != mem))
+			continue;
 		if (mmget_not_zero(mapping->vma->vm_mm)) {
 			mm = mapping->vma->vm_mm;
 			break;
 		}
 		/* Its process is past its last instruction and is being taken apart. */
-		list_del_init(&mapping->list);
+		mapping->revoked = true;
 	}
 	mutex_unlock(&board->vma_lock);
 	return mm;
 }
 
+/* With its mm's mmap_lock held for writing, so that it is linked and stays so. */
+static void sluice_mapping_zap(struct sluice_board *board, struct sluice_mapping *mapping)
+{
+	struct vm_area_struct *vma = mapping->vma;
+	unsigned long length = vma->vm_end - vma->vm_start;
+
+	lockdep_assert_held(&board->vma_lock);
+	mapping->revoked = true;
+	/* Only PFN mappings can be zapped by VMA; pages are by file offset, whoever maps it. */
+	if (vma->vm_flags & VM_PFNMAP)
+		zap_vma_ptes(vma, vma->vm_start, length);
+	else
+		unmap_mapping_range(vma->vm_file->f_mapping, (loff_t)vma->vm_pgoff << PAGE_SHIFT,
+				    length, 1);
+	trace_sluice_revoke(board->node, vma->vm_start, length);
+}
+
 /**
- * sluice_map_revoke - take back every mapping
- * @board: no longer live, so that no new mapping can be made
+ * sluice_map_revoke - take back mappings
+ * @board: the board
+ * @mem: whose mappings; NULL: all
+ *
+ * No new one can be made: the board is not live, or @mem is dead.
  *
  * mmap_lock comes before vma_lock, so go process by process: pick one under
  * vma_lock, let go, take its mmap_lock, then look again. It is taken for writing
  * because munmap() frees page tables with the lock downgraded to reading, of a
  * VMA that is still on our list.
  */
-void sluice_map_revoke(struct sluice_board *board)
+void sluice_map_revoke(struct sluice_board *board, const struct sluice_mem *mem)
 {
-	struct sluice_mapping *mapping, *next;
-	struct vm_area_struct *vma;
-	unsigned long length;
+	struct sluice_mapping *mapping;
 	struct mm_struct *mm;
 
-	while ((mm = sluice_map_next_mm(board))) {
+	while ((mm = sluice_map_next_mm(board, mem))) {
 		mmap_write_lock(mm);
 		mutex_lock(&board->vma_lock);
-		list_for_each_entry_safe(mapping, next, &board->vmas, list) {
-			vma = mapping->vma;
-			if (vma->vm_mm != mm)
-				continue;
-			list_del_init(&mapping->list);
-			length = vma->vm_end - vma->vm_start;
-			zap_vma_ptes(vma, vma->vm_start, length);
-			trace_sluice_revoke(board->node, vma->vm_start, length);
+		list_for_each_entry(mapping, &board->vmas, list) {
+			if (mapping->vma->vm_mm == mm && !mapping->revoked &&
+			    (!mem || mapping->mem == mem))
+				sluice_mapping_zap(board, mapping);
 		}
 		mutex_unlock(&board->vma_lock);
 		mmap_write_unlock(mm);

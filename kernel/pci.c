@@ -2,21 +2,67 @@
 /*
  * pci.c - PCI functions as boards.
  *
- * There is no ID table on purpose: a board is given to us by driver_override or
- * new_id, never taken. Bus mastering stays off, so the board's registers cannot
- * make it reach memory; hence no MSI (a memory write) but the INTx line.
+ * A plain board is given to us by driver_override or new_id, never taken. Its bus
+ * mastering stays off, so that its registers cannot make it reach memory; hence no
+ * MSI (a memory write) but the INTx line. Boards of the table below are taken,
+ * but only if the Device Interface answers where the table says.
  */
+#include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
 #include <linux/module.h>
 
 #include "board.h"
 #include "irq.h"
 #include "pci.h"
+#include "sdi.h"
+#include "watchdog.h"
+
+/* Of SLUICE_PCI_NONE there is none. */
+#define SLUICE_PCI_NONE (-1)
+
+/**
+ * struct sluice_pci_layout - where a kind of board has its Device Interface
+ * @vendor: PCI vendor id
+ * @device: PCI device id
+ * @bar: with the register window
+ * @offset: of it
+ * @memory_bar: with device memory; SLUICE_PCI_NONE: behind the registers
+ * @notify_bar: with the notify register, or SLUICE_PCI_NONE
+ * @notify_offset: of it
+ */
+struct sluice_pci_layout {
+	u16 vendor;
+	u16 device;
+	int bar;
+	u64 offset;
+	int memory_bar;
+	int notify_bar;
+	u64 notify_offset;
+};
+
+/* To add a board: a line here, and one in the ID table. */
+static const struct sluice_pci_layout sluice_pci_layouts[] = {
+	/* ivshmem-doorbell with a board's process behind it; its BAR 0 is never mapped to users */
+	{ 0x1af4, 0x1110, 2, 0, SLUICE_PCI_NONE, 0, 12 },
+};
+
+static const struct pci_device_id sluice_pci_ids[] = {
+	{ PCI_DEVICE(0x1af4, 0x1110) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, sluice_pci_ids);
+
+static bool sluice_pci_is_master(struct sluice_board *board)
+{
+	u16 command = 0;
+
+	pci_read_config_word(to_pci_dev(board->parent), PCI_COMMAND, &command);
+	return command & PCI_COMMAND_MASTER;
+}
 
 static void sluice_pci_describe(struct sluice_board *board, struct sluice_info *info)
 {
 	struct pci_dev *pdev = to_pci_dev(board->parent);
-	u16 command = 0;
 
 	info->bus = SLUICE_BUS_PCI;
 	info->vendor = pdev->vendor;
@@ -25,14 +71,56 @@ static void sluice_pci_describe(struct sluice_board *board, struct sluice_info *
 	info->subsystem_device = pdev->subsystem_device;
 	info->class_revision = pdev->class << 8 | pdev->revision;
 	/* From the function itself: an administrator may have changed it behind us. */
-	pci_read_config_word(pdev, PCI_COMMAND, &command);
-	if (command & PCI_COMMAND_MASTER)
+	if (sluice_pci_is_master(board))
 		info->state |= SLUICE_STATE_BUS_MASTER;
 }
 
 static bool sluice_pci_present(struct sluice_board *board)
 {
 	return pci_device_is_present(to_pci_dev(board->parent));
+}
+
+static void sluice_pci_set_master(struct sluice_board *board, bool on)
+{
+	if (on)
+		pci_set_master(to_pci_dev(board->parent));
+	else
+		pci_clear_master(to_pci_dev(board->parent));
+}
+
+/* The device lock keeps the driver bound; who unbinds it has it already. */
+static int sluice_pci_reset(struct sluice_board *board)
+{
+	struct pci_dev *pdev = to_pci_dev(board->parent);
+	int err;
+
+	if (!device_trylock(&pdev->dev))
+		return -EBUSY;
+	if (READ_ONCE(board->state) == SLUICE_BOARD_GONE)
+		err = -ENODEV;
+	else
+		err = pci_reset_function_locked(pdev);
+	device_unlock(&pdev->dev);
+	return err == -ENOTTY ? -EOPNOTSUPP : err;
+}
+
+static int sluice_pci_vectors_get(struct sluice_board *board, unsigned int most, bool msix)
+{
+	struct pci_dev *pdev = to_pci_dev(board->parent);
+
+	if (!msix && (!pdev->pin || !pdev->irq || pdev->irq == IRQ_NOTCONNECTED))
+		return -ENXIO;
+	return pci_alloc_irq_vectors(pdev, 1, msix ? most : 1, msix ? PCI_IRQ_MSIX : PCI_IRQ_LEGACY);
+}
+
+static int sluice_pci_vector(struct sluice_board *board, unsigned int index)
+{
+	return pci_irq_vector(to_pci_dev(board->parent), index);
+}
+
+static void sluice_pci_vectors_put(struct sluice_board *board)
+{
+	pci_free_irq_vectors(to_pci_dev(board->parent));
 }
 
 static bool sluice_pci_irq_take(struct sluice_board *board)
@@ -53,6 +141,12 @@ static void sluice_pci_irq_mask(struct sluice_board *board)
 static const struct sluice_bus_ops sluice_pci_bus = {
 	.describe = sluice_pci_describe,
 	.present = sluice_pci_present,
+	.is_master = sluice_pci_is_master,
+	.set_master = sluice_pci_set_master,
+	.reset = sluice_pci_reset,
+	.vectors_get = sluice_pci_vectors_get,
+	.vector = sluice_pci_vector,
+	.vectors_put = sluice_pci_vectors_put,
 	.irq_take = sluice_pci_irq_take,
 	.irq_unmask = sluice_pci_irq_unmask,
 	.irq_mask = sluice_pci_irq_mask,
@@ -169,9 +263,136 @@ static void sluice_pci_connect_irq(struct sluice_board *board, struct pci_dev *p
 		pci_warn(pdev, "no interrupts: IRQ %u: %d\n", pdev->irq, err);
 }
 
+/* Where the Device Interface would be, if the function is of a kind that has it. */
+static bool sluice_pci_place(struct pci_dev *pdev, int bars, struct sluice_sdi_place *place)
+{
+	const struct sluice_pci_layout *layout = NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sluice_pci_layouts); i++)
+		if (sluice_pci_layouts[i].vendor == pdev->vendor &&
+		    sluice_pci_layouts[i].device == pdev->device)
+			layout = &sluice_pci_layouts[i];
+	if (!layout || !(bars & BIT(layout->bar)) ||
+	    pci_resource_len(pdev, layout->bar) <= layout->offset)
+		return false;
+	*place = (struct sluice_sdi_place){
+		.registers = pci_resource_start(pdev, layout->bar) + layout->offset,
+		.registers_length = pci_resource_len(pdev, layout->bar) - layout->offset,
+		.bar = layout->bar,
+		.memory_bar = layout->bar,
+	};
+	if (!PAGE_ALIGNED(place->registers))
+		return false;
+	if (layout->memory_bar != SLUICE_PCI_NONE) {
+		place->memory_bar = layout->memory_bar;
+		place->memory = pci_resource_start(pdev, layout->memory_bar);
+		place->memory_length = pci_resource_len(pdev, layout->memory_bar);
+	}
+	if (layout->notify_bar != SLUICE_PCI_NONE)
+		place->notify = pci_resource_start(pdev, layout->notify_bar) +
+				layout->notify_offset;
+	return sluice_sdi_is_there(place);
+}
+
+/* Brings up a board with queues. What it leaves behind when it fails, detaching takes away. */
+static int sluice_pci_start_sdi(struct sluice_board *board, struct pci_dev *pdev,
+				const struct sluice_sdi_place *place)
+{
+	struct sluice_sdi *sdi;
+	int err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+
+	if (err)
+		err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(32));
+	if (err)
+		return err;
+	sdi = sluice_sdi_create(board, place);
+	if (IS_ERR(sdi))
+		return PTR_ERR(sdi);
+	board->sdi = sdi;
+	err = sluice_sdi_irq_connect(sdi);
+	if (!err)
+		err = sluice_sdi_start(sdi);
+	if (err) {
+		sluice_sdi_irq_disconnect(sdi);
+		sluice_sdi_stop(sdi);
+	}
+	return err;
+}
+
+static int sluice_pci_start_plain(struct sluice_board *board, struct pci_dev *pdev, int bars)
+{
+	int err = sluice_pci_add_windows(board, pdev, bars);
+
+	if (!err)
+		sluice_pci_connect_irq(board, pdev);
+	return err;
+}
+
+static void sluice_pci_greet(struct sluice_board *board, struct pci_dev *pdev)
+{
+	static const char *const modes[] = {
+		[SLUICE_IRQ_POLL] = "polled",
+		[SLUICE_IRQ_INTX] = "interrupt",
+		[SLUICE_IRQ_MSIX] = "MSI-X",
+	};
+
+	if (board->sdi)
+		pci_info(pdev, "%s: \"%s\", %u queue(s), %llu MiB of memory, %s, %u vector(s)\n",
+			 board->node, board->sdi->figures.name, board->sdi->figures.n_queues,
+			 board->sdi->figures.memory_size >> 20, modes[board->sdi->mode],
+			 board->sdi->n_vectors);
+	else
+		pci_info(pdev, "%s: plain board, %u window(s)%s\n", board->node, board->n_windows,
+			 board->irq ? ", interrupt" : "");
+}
+
+static void sluice_pci_stop_plain(struct sluice_board *board, struct pci_dev *pdev)
+{
+	if (board->sdi)
+		return;
+	sluice_irq_disconnect(board);
+	sluice_pci_remove_windows(board, pdev);
+}
+
+/* Makes the board, once the function's registers can be reached. */
+static int sluice_pci_bind(struct pci_dev *pdev, int bars)
+{
+	struct sluice_sdi_place place;
+	struct sluice_board *board;
+	bool sdi = sluice_pci_place(pdev, bars, &place);
+	int err;
+
+	/* One of the table's without the magic is somebody else's, unless we are told. */
+	if (!sdi && pci_match_id(sluice_pci_ids, pdev) && !pdev->driver_override)
+		return -ENODEV;
+	board = sluice_board_alloc(&pdev->dev, &sluice_pci_bus);
+	if (IS_ERR(board))
+		return PTR_ERR(board);
+	err = sdi ? sluice_pci_start_sdi(board, pdev, &place) :
+		    sluice_pci_start_plain(board, pdev, bars);
+	if (err)
+		goto err_put;
+	pci_set_drvdata(pdev, board);
+	err = sluice_board_register(board);
+	if (err)
+		goto err_stop;
+	sluice_pci_greet(board, pdev);
+	return 0;
+
+err_stop:
+	if (board->sdi) {
+		sluice_sdi_irq_disconnect(board->sdi);
+		sluice_sdi_stop(board->sdi);
+	}
+	sluice_pci_stop_plain(board, pdev);
+err_put:
+	sluice_board_put(board);
+	return err;
+}
+
 static int sluice_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	struct sluice_board *board;
 	int bars, err;
 
 	/* Without bus mastering a bridge cuts off everything behind it. */
@@ -179,40 +400,24 @@ static int sluice_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id
 		pci_err(pdev, "not a board but a bridge\n");
 		return -EINVAL;
 	}
-	board = sluice_board_alloc(&pdev->dev, &sluice_pci_bus);
-	if (IS_ERR(board))
-		return PTR_ERR(board);
-
 	bars = sluice_pci_usable_bars(pdev);
 	err = sluice_pci_has_ports(pdev, bars) ? pci_enable_device(pdev) :
 						 pci_enable_device_mem(pdev);
 	if (err)
-		goto err_put;
+		return err;
 	pci_clear_master(pdev);
 	err = pci_request_selected_regions(pdev, bars, "sluice");
 	if (err)
 		goto err_disable;
-	err = sluice_pci_add_windows(board, pdev, bars);
+	err = sluice_pci_bind(pdev, bars);
 	if (err)
 		goto err_regions;
-	sluice_pci_connect_irq(board, pdev);
-	pci_set_drvdata(pdev, board);
-	err = sluice_board_register(board);
-	if (err)
-		goto err_irq;
-	pci_info(pdev, "%s: plain board, %u window(s)%s\n", board->node, board->n_windows,
-		 board->irq ? ", interrupt" : "");
 	return 0;
 
-err_irq:
-	sluice_irq_disconnect(board);
-	sluice_pci_remove_windows(board, pdev);
 err_regions:
 	pci_release_selected_regions(pdev, bars);
 err_disable:
 	pci_disable_device(pdev);
-err_put:
-	sluice_board_put(board);
 	return err;
 }
 
@@ -221,8 +426,7 @@ static void sluice_pci_remove(struct pci_dev *pdev)
 	struct sluice_board *board = pci_get_drvdata(pdev);
 
 	sluice_board_detach(board);
-	sluice_irq_disconnect(board);
-	sluice_pci_remove_windows(board, pdev);
+	sluice_pci_stop_plain(board, pdev);
 	pci_release_selected_regions(pdev, sluice_pci_usable_bars(pdev));
 	pci_disable_device(pdev);
 	sluice_board_put(board);
@@ -235,7 +439,7 @@ static void sluice_pci_reset_prepare(struct pci_dev *pdev)
 
 static void sluice_pci_reset_done(struct pci_dev *pdev)
 {
-	pci_clear_master(pdev);
+	pci_clear_master(pdev);	/* the state before the reset was restored, this, too */
 	sluice_board_reset_end(pci_get_drvdata(pdev));
 }
 
@@ -246,6 +450,7 @@ static const struct pci_error_handlers sluice_pci_errors = {
 
 struct pci_driver sluice_pci_driver = {
 	.name = "sluice",
+	.id_table = sluice_pci_ids,
 	.probe = sluice_pci_probe,
 	.remove = sluice_pci_remove,
 	.err_handler = &sluice_pci_errors,

@@ -11,6 +11,7 @@
 #include "board.h"
 #include "file.h"
 #include "regs.h"
+#include "sdi.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -88,6 +89,12 @@ static int sluice_io_check(const struct sluice_win *win, const struct sluice_reg
 	return 0;
 }
 
+/* Write-combined memory as most who map it have it: a type of ours would be theirs, too. */
+static void __iomem *sluice_io_page(const struct sluice_win *win, phys_addr_t at)
+{
+	return win->combine ? ioremap_wc(at, PAGE_SIZE) : ioremap(at, PAGE_SIZE);
+}
+
 static int sluice_io_begin(const struct sluice_win *win, u64 offset, struct sluice_io *ret_io)
 {
 	void __iomem *page;
@@ -97,7 +104,7 @@ static int sluice_io_begin(const struct sluice_win *win, u64 offset, struct slui
 		*ret_io = (struct sluice_io){ .at = win->base + offset };
 		return 0;
 	}
-	page = ioremap(at & PAGE_MASK, PAGE_SIZE);
+	page = sluice_io_page(win, at & PAGE_MASK);
 	if (!page)
 		return -ENOMEM;
 	*ret_io = (struct sluice_io){ .at = page + offset_in_page(at), .page = page };
@@ -124,6 +131,8 @@ static int sluice_reg_access(struct sluice_file *sf, struct sluice_reg *reg, boo
 		return err;
 	win = sluice_board_window(board, reg->window);
 	err = win ? sluice_io_check(win, reg, write) : -EINVAL;
+	if (!err && board->sdi)
+		err = sluice_sdi_may_access(board->sdi, reg->window, write);
 	if (!err)
 		err = sluice_io_begin(win, reg->offset, &io);
 	if (err)

@@ -86,6 +86,91 @@ DEFINE_EVENT(sluice_mapping, sluice_revoke,
 	TP_ARGS(board, address, length)
 );
 
+TRACE_EVENT(sluice_submit,
+	TP_PROTO(const char *board, u32 queue, u32 index, u32 opcode, u32 id),
+	TP_ARGS(board, queue, index, opcode, id),
+	TP_STRUCT__entry(
+		__string(board, board)
+		__field(u32, queue)
+		__field(u32, index)
+		__field(u32, opcode)
+		__field(u32, id)
+	),
+	TP_fast_assign(
+		sluice_assign_str(board, board);
+		__entry->queue = queue;
+		__entry->index = index;
+		__entry->opcode = opcode;
+		__entry->id = id;
+	),
+	TP_printk("%s queue=%u index=%u opcode=%u id=%u", __get_str(board), __entry->queue,
+		  __entry->index, __entry->opcode, __entry->id)
+);
+
+TRACE_EVENT(sluice_complete,
+	TP_PROTO(const char *board, u32 queue, u32 id, u32 status, u32 result),
+	TP_ARGS(board, queue, id, status, result),
+	TP_STRUCT__entry(
+		__string(board, board)
+		__field(u32, queue)
+		__field(u32, id)
+		__field(u32, status)
+		__field(u32, result)
+	),
+	TP_fast_assign(
+		sluice_assign_str(board, board);
+		__entry->queue = queue;
+		__entry->id = id;
+		__entry->status = status;
+		__entry->result = result;
+	),
+	TP_printk("%s queue=%u id=%u status=%u result=%u", __get_str(board), __entry->queue,
+		  __entry->id, __entry->status, __entry->result)
+);
+
+TRACE_EVENT(sluice_fault,
+	TP_PROTO(const char *board, u64 count, u32 status, u32 queue, u32 id, u64 address,
+		 u64 length),
+	TP_ARGS(board, count, status, queue, id, address, length),
+	TP_STRUCT__entry(
+		__string(board, board)
+		__field(u64, count)
+		__field(u64, address)
+		__field(u64, length)
+		__field(u32, status)
+		__field(u32, queue)
+		__field(u32, id)
+	),
+	TP_fast_assign(
+		sluice_assign_str(board, board);
+		__entry->count = count;
+		__entry->address = address;
+		__entry->length = length;
+		__entry->status = status;
+		__entry->queue = queue;
+		__entry->id = id;
+	),
+	TP_printk("%s faults=%llu first: status=%u queue=%u id=%u address=0x%llx length=0x%llx",
+		  __get_str(board), __entry->count, __entry->status, __entry->queue, __entry->id,
+		  __entry->address, __entry->length)
+);
+
+TRACE_EVENT(sluice_reset,
+	TP_PROTO(const char *board, u32 count, int result),
+	TP_ARGS(board, count, result),
+	TP_STRUCT__entry(
+		__string(board, board)
+		__field(u32, count)
+		__field(int, result)
+	),
+	TP_fast_assign(
+		sluice_assign_str(board, board);
+		__entry->count = count;
+		__entry->result = result;
+	),
+	TP_printk("%s resets=%u result=%d", __get_str(board), __entry->count, __entry->result)
+);
+
 #endif /* SLUICE_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

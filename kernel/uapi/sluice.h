@@ -9,8 +9,9 @@
  * non-zero reserved words are -EINVAL. A failed call writes nothing back.
  *
  * Any call answers -ENODEV once the board is gone, for ever on that file, and
- * -EBUSY while it is being reset. Both take back every mapping: a later touch
- * is a SIGBUS. After a reset device memory holds nothing of worth, objects are
+ * -EBUSY while it is being reset. A board that did not come up again after a
+ * reset answers -EIO to what would use it, until another reset succeeds. All of
+ * these take back every mapping: a later touch is a SIGBUS. After a reset device memory holds nothing of worth, objects are
  * still there and may be mapped again, and queues are dead: their calls answer
  * -ECONNRESET until they are freed.
  *
@@ -41,6 +42,7 @@
 #define SLUICE_STATE_IRQ (1u << 1)        /* an interrupt line is connected */
 #define SLUICE_STATE_VECTORS (1u << 2)    /* one interrupt vector per queue */
 #define SLUICE_STATE_RAW_PHYS (1u << 3)   /* SLUICE_IOC_PHYS is switched on */
+#define SLUICE_STATE_BROKEN (1u << 4)     /* a reset failed: nothing works until one succeeds */
 
 /**
  * struct sluice_info - SLUICE_IOC_INFO: what board is behind this file
@@ -403,8 +405,9 @@ struct sluice_mappings {
  *	SLUICE_IOC_GRANT only
  * @reserved: must be 0 (in)
  *
- * The memory is zeroed, host memory and device memory alike. -ENOMEM: there is
- * no such piece. Host memory for a plain board needs bus mastering (-EPERM).
+ * Needs the file open for writing (-EBADF). The memory is zeroed, host memory and
+ * device memory alike. -ENOMEM: there is no such piece; -ENOSPC: the file has
+ * 65535 objects. Host memory for a plain board needs bus mastering (-EPERM).
  */
 struct sluice_alloc {
 	__u32 size;
@@ -456,7 +459,8 @@ struct sluice_free {
  * @doorbell_cookie: for mmap(): a page, struct sluice_sdi_doorbell, uncached (out)
  * @reserved: must be 0 (in)
  *
- * -EBUSY: all queues are taken. Without SLUICE_QUEUE_KERNEL the rings are the
+ * Needs the file open for writing (-EBADF), as all calls on queues but WAIT and
+ * FREE. -EBUSY: all queues are taken. Without SLUICE_QUEUE_KERNEL the rings are the
  * caller's: it writes entries, stores the tail, and notifies (SLUICE_IOC_NOTIFY)
  * if the board is idle. With it the cookies are 0.
  */
