@@ -1,5 +1,5 @@
 # The command-line programs. Each is one folder tools/NAME/ linked with the library.
-TOOLS := sluice sluicectl
+TOOLS := sluice sluicectl sluice-emu
 define tool_rules
 $(O)/bin/$(1): $(patsubst %.cc,$(O)/obj/%.o,$(wildcard tools/$(1)/*.cc tools/common/*.cc)) $(O)/lib/libsluice.a
 	$$(call say,LD,$$@)

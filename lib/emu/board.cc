@@ -47,6 +47,9 @@ Result<void> check_options(const EmulatorOptions& o, const Surface& surface) {
   }
   if (o.macs_per_cycle == 0) return bad("at least one multiply-accumulate a cycle");
   if (o.memory_bandwidth == 0) return bad("a memory bandwidth above 0");
+  if (o.rated_hz < 1'000'000 || o.rated_hz > ClockFigures{}.boost_hz) {
+    return bad("a rated clock of 1 to 216 MHz");
+  }
   if (o.hse_hz < 4'000'000 || o.hse_hz > 26'000'000) return bad("an oscillator of 4 to 26 MHz");
   return {};
 }
@@ -54,6 +57,7 @@ Result<void> check_options(const EmulatorOptions& o, const Surface& surface) {
 ClockFigures clock_figures(const EmulatorOptions& options) {
   ClockFigures figures;
   figures.hse_hz = options.hse_hz;
+  figures.rated_hz = options.rated_hz;
   return figures;
 }
 
@@ -105,6 +109,7 @@ void Board::notify() {
 void Board::power_cycle() {
   power_cycle_ = true;
   notify();
+  while (power_cycle_) std::this_thread::sleep_for(std::chrono::microseconds(100));
 }
 
 void Board::set_notify_word(uint32_t word) {
@@ -132,10 +137,11 @@ void Board::serve() {
 // One look at everything that may want something of the board. True if something did.
 bool Board::pass() {
   bool did = false;
-  if (power_cycle_.exchange(false)) {
+  if (power_cycle_) {
     std::memset(registers_.data(), 0, Registers::bytes(options_.n_queues));
     n_resets_ = 0;
     reset();
+    power_cycle_ = false;
     did = true;
   }
   if (!injector_.spent()) strike_board(false);

@@ -57,7 +57,7 @@ class Board {
   // The notify register: a write of 8 bytes to this eventfd wakes the board.
   int notify_fd() const { return notify_.get(); }
   void notify();
-  // Off and on again, as seen by the driver. Any thread.
+  // Off and on again, as seen by the driver; returns when that is done. Any thread.
   void power_cycle();
   // What the control page says is to be written to the notify register.
   void set_notify_word(uint32_t word);

@@ -4,6 +4,7 @@
 #define SLUICE_EMULATOR_HPP
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -41,11 +42,53 @@ struct EmulatorOptions {
   uint32_t n_threads = 0;  // that execute lists; 0: as many as the process may use
   std::string isa;         // as EngineOptions::isa
   uint32_t hse_hz = 12'000'000;
+  uint32_t rated_hz = 168'000'000;  // that the driver sets the clock to; at most 216 MHz
   // The board that is timed: what counts as a cycle. See docs/device-interface.md.
   uint32_t macs_per_cycle = 4096;
   uint64_t memory_bandwidth = 25'600'000'000;  // bytes a second
   std::vector<Fault> faults;
   uint64_t seed = 1;  // of faults by chance
+};
+
+// What an emulated board has done since its last reset, by its own counters and its model of time.
+struct EmulatorStatus {
+  struct Op {
+    std::string name;
+    uint64_t count = 0, cycles = 0;
+  };
+  uint32_t system_hz = 0;
+  bool guest_connected = false;
+  uint64_t n_faults = 0, n_resets = 0;
+  uint64_t cycles = 0, stall_cycles = 0, entries = 0, runs = 0, commands = 0, macs = 0;
+  uint64_t bytes_read = 0, bytes_written = 0, host_bytes_read = 0, host_bytes_written = 0;
+  uint64_t interrupts = 0, nanoseconds = 0;
+  std::vector<Op> ops;  // those that have been carried out
+};
+
+// The emulated board as a PCI device of a QEMU guest: `-device ivshmem-doorbell` connects to a unix
+// socket and gets windows, doorbell and interrupts; DMA goes to the file that backs the guest's
+// memory (`-object memory-backend-file,share=on`), at most 2 GiB of it.
+class GuestBoard {
+ public:
+  // `memory_size` of the options is the BAR's, a power of two from 2 MiB; its first MiB holds the
+  // registers. EINVAL: the options; EADDRINUSE: somebody serves that socket.
+  static Result<GuestBoard> create(const EmulatorOptions& options, const std::string& socket,
+                                   const std::string& guest_memory);
+  GuestBoard(GuestBoard&&) noexcept;
+  GuestBoard& operator=(GuestBoard&&) noexcept;
+  ~GuestBoard();
+
+  // Serves one guest after the other until stop(). A guest that goes leaves a board that has been
+  // off and on again.
+  Result<void> serve();
+  // From any thread.
+  void stop();
+  EmulatorStatus status() const;
+
+ private:
+  struct Impl;
+  explicit GuestBoard(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace sluice

@@ -13,7 +13,7 @@
 #include <sluice/device.hpp>
 #include <sluice/result.hpp>
 
-#include "sluice_sdi.h"
+#include <sluice_sdi.h>
 
 namespace sluice {
 

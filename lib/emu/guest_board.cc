@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// A board for a QEMU guest: registers and device memory in one file, which is the guest's BAR 2.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+
+#include "emu/arena.h"
+#include "emu/board.h"
+#include "emu/guest_memory.h"
+#include "emu/ivshmem.h"
+#include "emu/status.h"
+
+namespace sluice {
+
+using namespace emu;
+
+namespace {
+
+constexpr uint64_t kMemoryOffset = uint64_t{1} << 20;
+constexpr uint64_t kLeastBar = 2 * kMemoryOffset;
+
+Result<Fd> make_eventfd() {
+  Fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fd) return fail_errno(errno, "emulated board", "make an eventfd");
+  return fd;
+}
+
+}  // namespace
+
+struct GuestBoard::Impl final : BoardHost {
+  EmulatorOptions options;
+  Fd bar_file;
+  MemoryMap bar;
+  GuestMemory guest_memory;
+  std::vector<Fd> vectors;
+  Fd stop;
+  std::optional<IvshmemServer> server;
+  std::atomic<bool> connected{false};
+  std::unique_ptr<Board> board;  // goes first: its thread calls the rest
+
+  Impl(const EmulatorOptions& o, const std::string& memory) : options(o), guest_memory(memory) {}
+
+  Result<void> set_up(const std::string& socket);
+  void guest_gone();
+
+  std::byte* dma(uint64_t address, uint64_t length) override {
+    return guest_memory.dma(address, length);
+  }
+  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift) override {
+    return guest_memory.map_pages(std::move(pages), page_shift);
+  }
+  std::byte* device_memory(uint64_t offset, uint64_t length) override {
+    const uint64_t size = bar.size() - kMemoryOffset;
+    if (offset > size || length > size - offset) return nullptr;
+    return static_cast<std::byte*>(bar.data()) + kMemoryOffset + offset;
+  }
+  void interrupt(uint32_t vector) override {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = ::write(vectors[vector].get(), &one, sizeof(one));
+  }
+  void forget_memory() override {
+    // Zeros for the next user, and the host has its pages back.
+    ::fallocate(bar_file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kMemoryOffset,
+                static_cast<off_t>(bar.size() - kMemoryOffset));
+  }
+};
+
+Result<void> GuestBoard::Impl::set_up(const std::string& socket) {
+  if (!std::has_single_bit(options.memory_size) || options.memory_size < kLeastBar) {
+    return fail(EINVAL, fmt::format("memory of {} bytes: expected a power of two from {} on",
+                                    options.memory_size, kLeastBar));
+  }
+  SLUICE_TRY(bar_file, make_memory_file(options.memory_size));
+  SLUICE_TRY(bar, MemoryMap::map(bar_file, 0, options.memory_size, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED, "device memory"));
+  SLUICE_TRY(stop, make_eventfd());
+  for (uint32_t i = 0; i < options.n_queues + 1; ++i) {
+    SLUICE_TRY(Fd vector, make_eventfd());
+    vectors.push_back(std::move(vector));
+  }
+  SLUICE_TRY(IvshmemServer listening, IvshmemServer::listen(socket));
+  server = std::move(listening);
+  Surface surface;
+  surface.window = static_cast<std::byte*>(bar.data());
+  surface.memory_size = options.memory_size - kMemoryOffset;
+  surface.memory_offset = kMemoryOffset;
+  surface.n_vectors = options.n_queues + 1;
+  SLUICE_TRY(board, Board::create(options, surface, *this));
+  board->set_notify_word(IvshmemServer::doorbell_value());
+  board->start();
+  return {};
+}
+
+// The board's thread is done with the guest's memory when it has been off and on again.
+void GuestBoard::Impl::guest_gone() {
+  connected = false;
+  board->power_cycle();
+  guest_memory.close();
+}
+
+GuestBoard::GuestBoard(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+GuestBoard::GuestBoard(GuestBoard&&) noexcept = default;
+GuestBoard& GuestBoard::operator=(GuestBoard&&) noexcept = default;
+GuestBoard::~GuestBoard() = default;
+
+Result<GuestBoard> GuestBoard::create(const EmulatorOptions& options, const std::string& socket,
+                                      const std::string& guest_memory) {
+  auto impl = std::make_unique<Impl>(options, guest_memory);
+  SLUICE_CHECK(impl->set_up(socket));
+  return GuestBoard(std::move(impl));
+}
+
+Result<void> GuestBoard::serve() {
+  Impl& s = *impl_;
+  for (;;) {
+    pollfd fds[] = {{s.stop.get(), POLLIN, 0},
+                    {s.server->listening(), POLLIN, 0},
+                    {s.server->guest(), POLLIN, 0}};
+    if (::poll(fds, std::size(fds), -1) < 0) {
+      if (errno == EINTR) continue;
+      return fail_errno(errno, "emulated board", "wait");
+    }
+    if (fds[0].revents) return {};
+    if (fds[2].revents && !s.server->guest_is_there()) s.guest_gone();
+    if (!fds[1].revents) continue;
+    // A second guest is turned away; that is no reason to end.
+    if (s.server->accept(s.bar_file, s.board->notify_fd(), s.vectors)) s.connected = true;
+  }
+}
+
+void GuestBoard::stop() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(impl_->stop.get(), &one, sizeof(one));
+}
+
+EmulatorStatus GuestBoard::status() const {
+  EmulatorStatus status = read_status(Registers(static_cast<std::byte*>(impl_->bar.data())));
+  status.guest_connected = impl_->connected;
+  return status;
+}
+
+}  // namespace sluice
