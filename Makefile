@@ -26,14 +26,14 @@ CPPFLAGS += -I. -DSLUICE_VERSION='"$(VERSION)"' -Ilib/include -Ilib -Ikernel/uap
 CXXFLAGS += -std=c++20 -O2 -g1 -fPIC -ffp-contract=off -fvisibility-inlines-hidden $(WARN)
 CFLAGS += -std=c11 -O2 -g1 -fPIC $(WARN)
 LDFLAGS += -pthread
-LDLIBS += -lfmt
+LDLIBS += -lfmt -lpcre2-8
 
 # A variant is the same graph built with other flags in a folder of its own.
 VARIANT_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 variant_of = $(if $(filter $(O)/asan/%,$(1)),$(VARIANT_FLAGS_asan))
 
 # Debian packages, by what needs them.
-PKGS_build := g++ pkg-config libboost1.81-dev nlohmann-json3-dev libcli11-dev libfmt-dev \
+PKGS_build := g++ pkg-config libpcre2-dev libboost1.81-dev nlohmann-json3-dev libcli11-dev libfmt-dev \
 	libtomlplusplus-dev libexpected-dev libspdlog-dev libsystemd-dev
 PKGS_kernel := gcc linux-headers-amd64 sparse kmod
 PKGS_unit := libcriterion-dev valgrind

@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/user_tokens.h"
 #include "model/tokenizer/utf8.h"
 
 namespace sluice {
@@ -44,7 +45,7 @@ class SpmTokenizer final : public Tokenizer {
   uint32_t n_vocab() const override { return static_cast<uint32_t>(v_.tokens.size()); }
   int32_t bos() const override { return v_.bos; }
   int32_t eos() const override { return v_.eos; }
-  bool add_bos() const override { return v_.add_bos; }
+  bool add_bos() const override { return v_.add_bos.value_or(true); }
   bool is_end(int32_t id) const override {
     return id >= 0 && static_cast<size_t>(id) < v_.is_end.size() && v_.is_end[id];
   }
@@ -76,14 +77,12 @@ class SpmTokenizer final : public Tokenizer {
   void push_symbol(std::string_view text, std::vector<int32_t>& out) const;
 
   Vocabulary v_;
-  std::vector<std::string> pieces_;                      // what each id stands for
-  std::unordered_map<std::string_view, int32_t> ids_;    // pieces that text can become
-  size_t longest_ = 0;                                   // bytes, of those
-  std::array<int32_t, 256> bytes_;                       // byte to id
-  bool byte_fallback_ = false;                           // there are byte tokens
-  std::unordered_map<std::string_view, int32_t> exact_;  // user-defined: matched before all else
-  std::vector<size_t> exact_lengths_;                    // of those, longest first
-  std::array<bool, 256> exact_first_{};                  // bytes that one begins with
+  std::vector<std::string> pieces_;                    // what each id stands for
+  std::unordered_map<std::string_view, int32_t> ids_;  // pieces that text can become
+  size_t longest_ = 0;                                 // bytes, of those
+  std::array<int32_t, 256> bytes_;                     // byte to id
+  bool byte_fallback_ = false;                         // there are byte tokens
+  UserTokens user_;
 };
 
 Result<void> SpmTokenizer::init() {
@@ -104,9 +103,7 @@ Result<void> SpmTokenizer::init() {
         break;
       case TokenType::kUserDefined:
         pieces_[i] = text;
-        exact_[text] = id;
-        exact_lengths_.push_back(text.size());
-        exact_first_[static_cast<uint8_t>(text[0])] = true;
+        user_.add(text, id);
         break;
       case TokenType::kUnknown:
       case TokenType::kControl:
@@ -121,9 +118,7 @@ Result<void> SpmTokenizer::init() {
         break;
     }
   }
-  std::sort(exact_lengths_.begin(), exact_lengths_.end(), std::greater<>());
-  exact_lengths_.erase(std::unique(exact_lengths_.begin(), exact_lengths_.end()),
-                       exact_lengths_.end());
+  user_.finish();
   return init_bytes();
 }
 
@@ -215,32 +210,9 @@ void SpmTokenizer::encode_plain(std::string_view text, std::vector<int32_t>& out
 }
 
 std::vector<int32_t> SpmTokenizer::encode(std::string_view text, bool add_bos) const {
-  // Longer user-defined tokens are looked for first, in the whole text, each from left to right.
-  struct Part {
-    std::string_view text;
-    int32_t id;  // -1: text that is yet to be encoded
-  };
-  std::vector<Part> parts{{text, -1}};
-  for (const size_t length : exact_lengths_) {
-    std::vector<Part> cut;
-    for (const Part& part : parts) {
-      size_t begin = 0;
-      for (size_t at = 0; part.id < 0 && at + length <= part.text.size(); ++at) {
-        if (!exact_first_[static_cast<uint8_t>(part.text[at])]) continue;
-        const auto it = exact_.find(part.text.substr(at, length));
-        if (it == exact_.end()) continue;
-        if (at > begin) cut.push_back({part.text.substr(begin, at - begin), -1});
-        cut.push_back({it->first, it->second});
-        begin = at + length;
-        at = begin - 1;
-      }
-      if (begin < part.text.size()) cut.push_back({part.text.substr(begin), part.id});
-    }
-    parts = std::move(cut);
-  }
   std::vector<int32_t> ids;
   if (add_bos && v_.bos >= 0) ids.push_back(v_.bos);
-  for (const Part& part : parts) {
+  for (const UserTokens::Part& part : user_.cut(text)) {
     if (part.id >= 0) {
       ids.push_back(part.id);
     } else {

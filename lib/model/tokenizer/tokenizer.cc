@@ -17,11 +17,13 @@ struct TokenizerModel {
   const char* name;
   // Ids where the file names none; -1: none.
   int32_t bos, eos, unknown;
+  bool merges;  // reads tokenizer.ggml.merges and .pre
   Result<std::shared_ptr<const Tokenizer>> (*make)(Vocabulary vocabulary);
 };
 
 constexpr TokenizerModel kModels[] = {
-    {"llama", 1, 2, 0, make_spm_tokenizer},
+    {"llama", 1, 2, 0, false, make_spm_tokenizer},
+    {"gpt2", -1, -1, -1, true, make_bpe_tokenizer},
 };
 
 // Texts of control tokens that end a turn in models whose metadata names only one end token.
@@ -125,7 +127,9 @@ Result<void> read_special(const GgufFile& file, const TokenizerModel& model,
   SLUICE_TRY(vocabulary.eos, read_id(file, "tokenizer.ggml.eos_token_id", n, model.eos));
   SLUICE_TRY(vocabulary.unknown,
              read_id(file, "tokenizer.ggml.unknown_token_id", n, model.unknown));
-  SLUICE_TRY(vocabulary.add_bos, read_flag(file, "tokenizer.ggml.add_bos_token", true));
+  if (file.find("tokenizer.ggml.add_bos_token")) {
+    SLUICE_TRY(vocabulary.add_bos, file.get_bool("tokenizer.ggml.add_bos_token"));
+  }
   SLUICE_TRY(vocabulary.add_space_prefix, read_flag(file, "tokenizer.ggml.add_space_prefix", true));
 
   vocabulary.is_end.assign(n, false);
@@ -142,6 +146,22 @@ Result<void> read_special(const GgufFile& file, const TokenizerModel& model,
       vocabulary.is_end[i] = true;
     }
   }
+  return {};
+}
+
+// The pre-tokenizer's name and the merges. Files of the time before there were names get "default".
+Result<void> read_merges(const GgufFile& file, Vocabulary& vocabulary) {
+  vocabulary.pre = "default";
+  if (file.find("tokenizer.ggml.pre")) {
+    SLUICE_TRY(const std::string_view pre, file.get_string("tokenizer.ggml.pre"));
+    vocabulary.pre = pre;
+  }
+  SLUICE_TRY(const auto merges, file.get_strings("tokenizer.ggml.merges"));
+  if (merges.size() > kMaxVocabulary) {
+    return bad(file, fmt::format("tokenizer.ggml.merges has {} elements, expected at most {}",
+                                 merges.size(), kMaxVocabulary));
+  }
+  vocabulary.merges.assign(merges.begin(), merges.end());
   return {};
 }
 
@@ -182,6 +202,7 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_gguf(const GgufFile& fi
   SLUICE_CHECK(read_scores(file, vocabulary));
   SLUICE_CHECK(read_types(file, vocabulary));
   SLUICE_CHECK(read_special(file, *model, vocabulary));
+  if (model->merges) SLUICE_CHECK(read_merges(file, vocabulary));
   return model->make(std::move(vocabulary));
 }
 

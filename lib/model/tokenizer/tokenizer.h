@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,14 +37,18 @@ struct Vocabulary {
   int32_t eos = -1;
   int32_t unknown = -1;
   std::vector<bool> is_end;
-  bool add_bos = true;
+  std::optional<bool> add_bos;  // not said: as the tokenizer model has it
   bool add_space_prefix = true;
+  // Of byte-pair encoding alone:
+  std::string pre;                  // name of the pre-tokenizer
+  std::vector<std::string> merges;  // "left right", best first
 };
 
 // The value of a byte token's text, "<0x41>"; -1: not of that form.
 int byte_of_token(std::string_view text);
 
 Result<std::shared_ptr<const Tokenizer>> make_spm_tokenizer(Vocabulary vocabulary);
+Result<std::shared_ptr<const Tokenizer>> make_bpe_tokenizer(Vocabulary vocabulary);
 
 }  // namespace sluice
 
