@@ -46,6 +46,7 @@ Result<std::unique_ptr<Engine>> make_engine(std::shared_ptr<const Model> model,
                                             const Settings& settings) {
   EngineOptions options;
   options.device = settings.device;
+  options.device_layers = static_cast<int32_t>(settings.device_layers);
   options.n_threads = static_cast<unsigned>(settings.threads);
   options.max_batch_tokens = static_cast<uint32_t>(settings.max_batch_tokens);
   options.max_sequences = static_cast<uint32_t>(settings.max_sequences);
@@ -63,6 +64,14 @@ void log_engine(const Engine& engine) {
                model.n_ctx_train);
   spdlog::info("device {}, {}, {} threads; KV cache for {} tokens ({:.1f} MB)", info.device,
                info.isa, info.n_threads, info.kv_tokens, static_cast<double>(info.kv_bytes) / 1e6);
+  if (info.device_layers > 0) {
+    std::string memory;
+    for (const MemoryNeed& need : info.device_memory) {
+      memory += fmt::format(", {} {:.1f} MB", need.what, static_cast<double>(need.bytes) / 1e6);
+    }
+    spdlog::info("board {}: {} of {} layers{}", info.device, info.device_layers, info.n_layers,
+                 memory);
+  }
   for (const KernelChoice& kernel : info.kernels) {
     spdlog::info("kernel for {} ({}): {} on {}", kernel.tensors, kernel.format, kernel.kernel,
                  kernel.isa);

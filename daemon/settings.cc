@@ -31,7 +31,10 @@ const Setting kTable[] = {
      "GGUF file to serve; without it the embedded model"},
     {"model_name", nullptr, "NAME", &S::model_name, 0, 0, nullptr,
      "id of the model in the API; without it the model's own name"},
-    {"device", nullptr, "DEVICE", &S::device, 0, 0, "auto|cpu", "where the model runs"},
+    {"device", nullptr, "DEVICE", &S::device, 0, 0, "auto|cpu|emu|/dev/sluiceN",
+     "where the model runs; auto: the first board that is free, else the CPU"},
+    {"device_layers", nullptr, "N", &S::device_layers, 0, 65536, nullptr,
+     "layers for the board, the last ones; the others run on the CPU"},
     {"threads", "-t", "N", &S::threads, 0, 1024, nullptr,
      "compute threads; 0: as many as the process may use"},
     {"max_sequences", nullptr, "N", &S::max_sequences, 1, 1024, nullptr,
@@ -89,10 +92,12 @@ bool is_number(const Setting& setting) {
   return std::holds_alternative<uint64_t Settings::*>(setting.member);
 }
 
+// Is `text` one of them? A choice that is a path stands for any path.
 bool is_choice(std::string_view choices, std::string_view text) {
   while (!choices.empty()) {
     const size_t bar = std::min(choices.find('|'), choices.size());
-    if (choices.substr(0, bar) == text) return true;
+    const std::string_view choice = choices.substr(0, bar);
+    if (choice == text || (choice.starts_with("/") && text.starts_with("/"))) return true;
     choices.remove_prefix(std::min(bar + 1, choices.size()));
   }
   return false;

@@ -21,6 +21,7 @@ struct Settings {
   std::string model;
   std::string model_name;
   std::string device = "auto";
+  uint64_t device_layers = 65536;  // as many as there are
   uint64_t threads = 0;
   uint64_t max_sequences = 16;
   uint64_t max_batch_tokens = 512;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mapping: register accesses through a mapped window, each one load or store of its exact width.
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstring>
 #include <sluice/device.hpp>
 #include <utility>
 
@@ -16,6 +18,14 @@ constexpr char kWhere[] = "mapping";
 template <typename T>
 volatile T* at(void* data, uint64_t offset) {
   return reinterpret_cast<volatile T*>(static_cast<char*>(data) + offset);
+}
+
+// Are `size` bytes from `offset` inside `length`?
+Result<void> check_range(uint64_t length, uint64_t offset, uint64_t size) {
+  if (offset <= length && size <= length - offset) return {};
+  return fail(ERANGE,
+              fmt::format("mapping: {:#x} bytes from offset {:#x} are past the end at {:#x}", size,
+                          offset, length));
 }
 
 }  // namespace
@@ -68,6 +78,19 @@ Result<void> Mapping::write(uint64_t offset, uint64_t value, unsigned width) {
       *at<uint64_t>(data_, offset) = value;
       break;
   }
+  return {};
+}
+
+Result<void> Mapping::copy_in(uint64_t offset, std::span<const std::byte> bytes) const {
+  SLUICE_CHECK(check_range(size_, offset, bytes.size()));
+  if (!writable_) return fail(EACCES, "mapping: it was made read-only");
+  std::memcpy(static_cast<char*>(data_) + offset, bytes.data(), bytes.size());
+  return {};
+}
+
+Result<void> Mapping::copy_out(uint64_t offset, std::span<std::byte> bytes) const {
+  SLUICE_CHECK(check_range(size_, offset, bytes.size()));
+  std::memcpy(bytes.data(), static_cast<const char*>(data_) + offset, bytes.size());
   return {};
 }
 

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine: memory for a model's segments, a loaded command list, and steps over sequences.
+// The engine: a model's layers on one machine or two, the KV blocks that both count alike, and
+// steps over sequences.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <map>
 
-#include "core/aligned.h"
 #include "core/cpu.h"
 #include "kv/block_pool.h"
 #include "kv/block_table.h"
 #include "model/loaded_model.h"
+#include "model/machines.h"
 #include "model/sequence.h"
-#include "ops/executor.h"
+#include "model/stage.h"
 #include "ops/step.h"
-#include "quant/format.h"
 
 namespace sluice {
 namespace {
@@ -28,60 +26,30 @@ uint64_t whole_blocks(uint64_t n_tokens) {
   return (n_tokens + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
 }
 
-// What to call the tensors that are multiplied, by the end of their names.
-struct TensorClass {
-  const char* part;
-  const char* name;
-};
-constexpr TensorClass kClasses[] = {{".attn_", "attention"},
-                                    {".ffn_", "ffn"},
-                                    {"output.weight", "output"},
-                                    {"token_embd", "output"}};
-
-std::vector<KernelChoice> kernel_choices(const GgufFile& file, const Kernels& kernels) {
-  std::vector<KernelChoice> out;
-  const bool tied = !file.find_tensor("output.weight");
-  for (const TensorClass& c : kClasses) {
-    if (c.part == std::string_view("token_embd") && !tied) continue;
-    for (const GgufTensor& t : file.tensors()) {
-      if (t.rank < 2 || t.name.find(c.part) == std::string::npos) continue;
-      if (c.part == std::string_view("output.weight") && t.name != c.part) continue;
-      const MatmulKernel* kernel = find_matmul(kernels, t.type);
-      const KernelChoice choice{c.name, t.type_name, kernels.isa, kernel ? kernel->name : "none"};
-      const auto same = [&](const KernelChoice& o) {
-        return o.tensors == choice.tensors && o.format == choice.format;
-      };
-      if (std::none_of(out.begin(), out.end(), same)) out.push_back(choice);
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 struct Engine::Impl {
   std::shared_ptr<const Model> model;
   EngineOptions options;
   EngineInfo info;
-  std::unique_ptr<Executor> executor;
+  std::vector<std::unique_ptr<Stage>> stages;  // in the order of their layers
   std::unique_ptr<BlockPool> pool;
-  PageBuffer scratch, kv;
-  uint32_t list = 0;
-  uint64_t logits_offset = 0;
+  // Grows with each recovery of a machine: what sequences of an older one hold is lost.
+  uint64_t epoch = 0;
   uint32_t n_outputs = 0;
   StepInputs inputs;
-  std::vector<uint32_t> words;
 
   Result<void> set_up(const LoadedModel& loaded);
   Result<void> check(std::span<const StepInput> step) const;
   void describe(std::span<const StepInput> step);
+  Result<void> compute(std::span<const StepInput> step);
+  Result<void> run_stages();
+  Result<void> replay(Sequence& sequence);
+  Result<void> recover();
 };
 
 Result<void> Engine::Impl::set_up(const LoadedModel& loaded) {
   const ModelInfo& m = loaded.info();
-  if (options.device != "auto" && options.device != "cpu") {
-    return fail(EINVAL, fmt::format("unknown device \"{}\": expected auto or cpu", options.device));
-  }
   if (options.max_batch_tokens == 0 || options.max_batch_tokens > 65536 ||
       options.max_sequences == 0) {
     return fail(EINVAL, "max_batch_tokens must be 1 to 65536 and max_sequences at least 1");
@@ -90,45 +58,17 @@ Result<void> Engine::Impl::set_up(const LoadedModel& loaded) {
     return fail(EINVAL,
                 fmt::format("{} threads, expected at most {}", options.n_threads, kMostThreads));
   }
+  if (options.n_threads == 0) options.n_threads = usable_cpus();
   const uint64_t wanted =
       options.kv_tokens ? options.kv_tokens : uint64_t{m.n_ctx_train} + options.max_batch_tokens;
   if (wanted > kMostKvTokens) {
     return fail(EINVAL, fmt::format("kv_tokens is {}, expected at most {}", wanted, kMostKvTokens));
   }
-  SLUICE_TRY(const Kernels* kernels, choose_kernels(options.isa));
-  executor =
-      std::make_unique<Executor>(*kernels, options.n_threads ? options.n_threads : usable_cpus());
-
-  CompileOptions compile;
-  compile.max_tokens = options.max_batch_tokens;
-  compile.max_outputs = options.max_batch_tokens;
-  compile.n_slots = static_cast<uint32_t>(whole_blocks(wanted));
-  SLUICE_TRY(const Program program, loaded.architecture().compile(compile));
-  SLUICE_TRY(scratch, PageBuffer::allocate(program.scratch_bytes));
-  SLUICE_TRY(kv, PageBuffer::allocate(program.kv_bytes));
-  logits_offset = program.logits_offset;
-
-  // Read-only segments: the validator lets no command write to them.
-  const auto bytes = loaded.file().bytes();
-  const auto& constants = loaded.architecture().constants();
-  SegmentTable segments(kNumSegments);
-  segments[kSegmentWeights] = {const_cast<std::byte*>(bytes.data()), bytes.size(), false};
-  segments[kSegmentConstants] = {const_cast<std::byte*>(constants.data()), constants.size(), false};
-  segments[kSegmentScratch] = {scratch.data(), scratch.size(), true};
-  segments[kSegmentKv] = {kv.data(), kv.size(), true};
-  auto handle = executor->load(program.list, segments);
-  if (!handle) {
-    return fail(handle.error().code, fmt::format("{}: {}", m.path, handle.error().message));
-  }
-  list = *handle;
-  pool = std::make_unique<BlockPool>(compile.n_slots / kBlockTokens);
-
-  info.device = "cpu";
-  info.isa = kernels->isa;
-  info.n_threads = executor->n_threads();
-  info.kv_tokens = compile.n_slots;
-  info.kv_bytes = program.kv_bytes;
-  info.kernels = kernel_choices(loaded.file(), *kernels);
+  const auto n_slots = static_cast<uint32_t>(whole_blocks(wanted));
+  info.kv_tokens = n_slots;
+  info.kv_bytes = loaded.architecture().kv_bytes_per_token() * n_slots;
+  SLUICE_TRY(stages, make_stages(loaded, options, n_slots, info));
+  pool = std::make_unique<BlockPool>(n_slots / kBlockTokens);
   return {};
 }
 
@@ -196,6 +136,55 @@ void Engine::Impl::describe(std::span<const StepInput> step) {
   }
 }
 
+Result<void> Engine::Impl::run_stages() {
+  std::span<const float> x;
+  for (const auto& stage : stages) {
+    SLUICE_CHECK(stage->run(inputs, x));
+    x = stage->x();
+  }
+  return {};
+}
+
+// One step of sequences that are up to date. On an error they are as before.
+Result<void> Engine::Impl::compute(std::span<const StepInput> step) {
+  describe(step);
+  const auto done = run_stages();
+  for (const StepInput& in : step) {
+    in.sequence->impl_->table.commit(done ? static_cast<uint32_t>(in.tokens.size()) : 0);
+  }
+  return done;
+}
+
+// Computes anew what the sequence held before its machine lost it.
+Result<void> Engine::Impl::replay(Sequence& sequence) {
+  Sequence::Impl& s = *sequence.impl_;
+  s.table.clear();
+  std::span<const int32_t> rest = s.tokens;
+  while (!rest.empty()) {
+    const auto part = rest.first(std::min<size_t>(rest.size(), options.max_batch_tokens));
+    rest = rest.subspan(part.size());
+    if (s.table.blocks_for(static_cast<uint32_t>(part.size())) > pool->n_free()) {
+      return fail(ENOBUFS, "no KV blocks left to compute a sequence anew");
+    }
+    const StepInput in{&sequence, part, Logits::kNone};
+    SLUICE_CHECK(compute({&in, 1}));
+  }
+  s.epoch = epoch;
+  return {};
+}
+
+Result<void> Engine::Impl::recover() {
+  for (const auto& stage : stages) SLUICE_CHECK(stage->recover());
+  ++epoch;
+  ++info.n_recoveries;
+  return {};
+}
+
+// Is this a failure of the machine that a reset may mend?
+bool may_recover(const Error& error) {
+  return error.code == EIO || error.code == ECONNRESET || error.code == ETIMEDOUT;
+}
+
 // --- public face -------------------------------------------------------------------------------
 
 Sequence::Sequence(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -204,7 +193,10 @@ Sequence& Sequence::operator=(Sequence&&) noexcept = default;
 Sequence::~Sequence() = default;
 uint32_t Sequence::n_tokens() const { return impl_->table.n_tokens(); }
 uint32_t Sequence::window() const { return impl_->table.window(); }
-void Sequence::clear() { impl_->table.clear(); }
+void Sequence::clear() {
+  impl_->table.clear();
+  impl_->tokens.clear();
+}
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
@@ -231,19 +223,31 @@ Result<Sequence> Engine::new_sequence(uint32_t window) {
                 fmt::format("a window of {} tokens, expected a multiple of {} from {} to {}",
                             window, kBlockTokens, kSmallestWindow, most));
   }
-  return Sequence(std::make_unique<Sequence::Impl>(impl_->pool.get(), window));
+  return Sequence(std::make_unique<Sequence::Impl>(impl_->pool.get(), window, impl_->epoch));
 }
 
 Result<void> Engine::step(std::span<const StepInput> inputs) {
-  SLUICE_CHECK(impl_->check(inputs));
-  impl_->describe(inputs);
-  impl_->inputs.write(impl_->words);
-  const auto done = impl_->executor->run(impl_->list, impl_->words);
-  for (const StepInput& in : inputs) {
-    in.sequence->impl_->table.commit(done ? static_cast<uint32_t>(in.tokens.size()) : 0);
+  Impl& e = *impl_;
+  SLUICE_CHECK(e.check(inputs));
+  const auto attempt = [&]() -> Result<void> {
+    for (const StepInput& in : inputs) {
+      if (in.sequence->impl_->epoch != e.epoch) SLUICE_CHECK(e.replay(*in.sequence));
+    }
+    return e.compute(inputs);
+  };
+  e.n_outputs = 0;
+  Result<void> done = attempt();
+  for (uint32_t i = 0; !done && may_recover(done.error()) && i < e.options.max_recoveries; ++i) {
+    const auto recovered = e.recover();
+    if (!recovered && !may_recover(recovered.error())) return recovered;
+    done = recovered ? attempt() : recovered;
   }
   SLUICE_CHECK(done);
-  impl_->n_outputs = static_cast<uint32_t>(impl_->inputs.output.size());
+  for (const StepInput& in : inputs) {
+    std::vector<int32_t>& tokens = in.sequence->impl_->tokens;
+    tokens.insert(tokens.end(), in.tokens.begin(), in.tokens.end());
+  }
+  e.n_outputs = static_cast<uint32_t>(e.inputs.output.size());
   return {};
 }
 
@@ -252,9 +256,7 @@ uint32_t Engine::n_outputs() const { return impl_->n_outputs; }
 std::span<const float> Engine::logits(uint32_t row) const {
   const uint32_t n_vocab = impl_->model->info().n_vocab;
   if (row >= impl_->n_outputs) return {};
-  const std::byte* at =
-      impl_->scratch.data() + impl_->logits_offset + size_t{row} * n_vocab * sizeof(float);
-  return {reinterpret_cast<const float*>(at), n_vocab};
+  return impl_->stages.back()->logits().subspan(size_t{row} * n_vocab, n_vocab);
 }
 
 uint64_t Engine::free_kv_tokens() const { return uint64_t{impl_->pool->n_free()} * kBlockTokens; }

@@ -22,8 +22,14 @@ struct Weight {
   const Format* format = nullptr;
 };
 
+// A vector of floats: a tensor of the file as it stands, or a converted copy.
+struct Vector {
+  const GgufTensor* tensor = nullptr;
+  uint64_t constant = 0;  // offset of the copy in the constants, if there is no tensor
+};
+
 struct Layer {
-  SegmentAddress attn_norm, ffn_norm;
+  Vector attn_norm, ffn_norm;
   Weight q, k, v, attn_output, gate, up, down;
 };
 
@@ -45,7 +51,7 @@ class Llama : public Architecture {
   Result<uint32_t> number(const char* key, uint32_t most) const;
   Result<uint32_t> number_or(const char* key, uint32_t most, uint32_t otherwise) const;
   Result<Weight> matrix(const std::string& name, uint32_t n_in, uint32_t n_out) const;
-  Result<SegmentAddress> norm(const std::string& name);
+  Result<Vector> norm(const std::string& name);
   uint64_t add_constants(const void* data, size_t bytes);
   uint32_t q_dim() const { return info_.n_heads * info_.head_dim; }
   uint32_t kv_dim() const { return info_.n_kv_heads * info_.head_dim; }
@@ -53,7 +59,8 @@ class Llama : public Architecture {
   const GgufFile& file_;
   float epsilon_ = 0;
   RopeParams rope_;
-  SegmentAddress phases_, output_norm_;
+  SegmentAddress phases_;
+  Vector output_norm_;
   Weight embedding_, output_;
   std::vector<Layer> layers_;
 };
@@ -178,17 +185,16 @@ Result<Weight> Llama::matrix(const std::string& name, uint32_t n_in, uint32_t n_
   return Weight{tensor, format};
 }
 
-// A vector of dim floats: where the file has it if it is f32, else a converted copy.
-Result<SegmentAddress> Llama::norm(const std::string& name) {
+// A vector of dim floats: the file's own if it is f32 and aligned, else a converted copy.
+Result<Vector> Llama::norm(const std::string& name) {
   SLUICE_TRY(const Weight w, matrix(name, info_.dim, 1));
   const uint64_t offset = file_.data_offset() + w.tensor->offset;
   if (w.format->id == SLUICE_SDI_TYPE_F32 && offset % alignof(float) == 0) {
-    return SegmentAddress{kSegmentWeights, offset};
+    return Vector{w.tensor, 0};
   }
   std::vector<float> values(info_.dim);
   w.format->decode(file_.data(*w.tensor).data(), values.data(), values.size());
-  return SegmentAddress{kSegmentConstants,
-                        add_constants(values.data(), values.size() * sizeof(float))};
+  return Vector{nullptr, add_constants(values.data(), values.size() * sizeof(float))};
 }
 
 Result<void> Llama::load_tensors() {
@@ -241,6 +247,7 @@ struct Llama::Graph {
   ListBuilder list;
   uint64_t scratch = 0;
   uint64_t kv = 0;
+  uint64_t x_offset = 0;
 
   // Activations, [elements, tokens] unless said.
   uint32_t x, normed, q, k, v, attended, gate, up;
@@ -272,14 +279,15 @@ struct Llama::Graph {
     const auto n_in = static_cast<uint32_t>(w.tensor->shape[0]);
     const auto n_out = static_cast<uint32_t>(w.tensor->shape[1]);
     return list.tensor(static_cast<uint16_t>(w.format->id), SLUICE_SDI_ROWS_FIXED, {n_in, n_out},
-                       w.format->bytes(n_in),
-                       {kSegmentWeights, m.file_.data_offset() + w.tensor->offset});
+                       w.format->bytes(n_in), {kSegmentWeights, options.place(*w.tensor)});
   }
-  uint32_t norm_weight(SegmentAddress at) {
+  uint32_t norm_weight(const Vector& v) {
+    const SegmentAddress at = v.tensor ? SegmentAddress{kSegmentWeights, options.place(*v.tensor)}
+                                       : SegmentAddress{kSegmentConstants, v.constant};
     return list.tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_FIXED, {m.info_.dim},
                        uint64_t{m.info_.dim} * 4, at);
   }
-  void norm(uint32_t dst, uint32_t src, SegmentAddress w) {
+  void norm(uint32_t dst, uint32_t src, const Vector& w) {
     list.add(SLUICE_SDI_OP_RMS_NORM, dst, {src, norm_weight(w)},
              {std::bit_cast<uint32_t>(m.epsilon_)});
   }
@@ -318,7 +326,9 @@ void Llama::Graph::matmul(uint32_t dst, const Weight& w, Input& in, uint16_t fla
 
 void Llama::Graph::allocate() {
   const ModelInfo& i = m.info_;
-  x = activation(space(i.dim), i.dim);
+  const SegmentAddress x_at = space(i.dim);
+  x_offset = x_at.offset;
+  x = activation(x_at, i.dim);
   normed = activation(space(i.dim), i.dim);
   const SegmentAddress q_at = space(m.q_dim()), k_at = space(m.kv_dim());
   q = activation(q_at, m.q_dim());
@@ -386,36 +396,36 @@ void Llama::Graph::layer(const Layer& l) {
   matmul(x, l.down, wide, SLUICE_SDI_FLAG_ADD);
 }
 
-// The rows whose logits are wanted, normed and multiplied; where the logits are.
+// The rows whose logits are wanted, normed and multiplied; the bytes that the logits take.
 uint64_t Llama::Graph::output() {
   const ModelInfo& i = m.info_;
-  const auto rows = [&](uint32_t n) {
+  const auto rows = [&](uint32_t n, SegmentAddress at) {
     return list.tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_OUTPUTS, {n, options.max_outputs},
-                       uint64_t{n} * 4, reserve(uint64_t{n} * 4, options.max_outputs));
+                       uint64_t{n} * 4, at);
   };
-  const uint32_t chosen = rows(i.dim);
+  const uint32_t chosen = rows(i.dim, reserve(uint64_t{i.dim} * 4, options.max_outputs));
   list.add(SLUICE_SDI_OP_SELECT, chosen, {x});
   norm(chosen, chosen, m.output_norm_);
   Input in = input(chosen, i.dim, SLUICE_SDI_ROWS_OUTPUTS);
-  const uint64_t at = scratch;
-  matmul(rows(i.n_vocab), m.output_, in);
-  return at;
+  matmul(rows(i.n_vocab, {kSegmentLogits, 0}), m.output_, in);
+  return uint64_t{i.n_vocab} * 4 * options.max_outputs;
 }
 
 Result<Program> Llama::compile(const CompileOptions& options) const {
   Graph g(*this, options);
   g.allocate();
-  g.list.add(SLUICE_SDI_OP_EMBED, g.x, {g.weight(embedding_)});
+  if (options.first_layer == 0) g.list.add(SLUICE_SDI_OP_EMBED, g.x, {g.weight(embedding_)});
   const uint32_t phases = g.list.tensor(SLUICE_SDI_TYPE_I64, SLUICE_SDI_ROWS_FIXED,
                                         {rope_.n_rot / 2}, uint64_t{rope_.n_rot} * 4, phases_);
   g.list.add(SLUICE_SDI_OP_ROPE_TABLE, g.table, {phases}, {SLUICE_SDI_POSITION});
   g.list.add(SLUICE_SDI_OP_ROPE_TABLE, g.table_sink, {phases}, {SLUICE_SDI_CONTEXT});
-  for (const Layer& l : layers_) g.layer(l);
+  for (uint32_t i = options.first_layer; i < options.end_layer; ++i) g.layer(layers_[i]);
   Program out;
-  out.logits_offset = g.output();
+  if (options.end_layer == info_.n_layers) out.logits_bytes = g.output();
   out.list = g.list.take();
   out.scratch_bytes = g.scratch;
   out.kv_bytes = g.kv;
+  out.x_offset = g.x_offset;
   return out;
 }
 

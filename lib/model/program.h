@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an architecture turns a GGUF file into: constants, and a command list over four segments.
+// What an architecture turns a GGUF file into: constants, and command lists over five segments.
 #ifndef SLUICE_MODEL_PROGRAM_H
 #define SLUICE_MODEL_PROGRAM_H
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,20 +19,37 @@
 namespace sluice {
 
 // Segments of a model's command lists.
-enum : uint16_t { kSegmentWeights, kSegmentConstants, kSegmentScratch, kSegmentKv, kNumSegments };
+enum : uint16_t {
+  kSegmentWeights,
+  kSegmentConstants,
+  kSegmentScratch,
+  kSegmentKv,
+  kSegmentLogits,  // f32 [n_vocab, outputs]
+  kNumSegments
+};
 
-// What a list is compiled for.
+// Says where in its segment of weights a machine has a tensor of the file.
+using Placement = std::function<uint64_t(const GgufTensor& tensor)>;
+
+// What a list is compiled for: layers [first_layer, end_layer) of a model. Layer 0 comes with the
+// embedding before it, the last one with the output behind it.
 struct CompileOptions {
   uint32_t max_tokens = 0;
   uint32_t max_outputs = 0;
   uint32_t n_slots = 0;  // whole blocks
+  uint32_t first_layer = 0;
+  uint32_t end_layer = 0;
+  Placement place;
 };
 
 struct Program {
   CommandList list;
   uint64_t scratch_bytes = 0;
   uint64_t kv_bytes = 0;
-  uint64_t logits_offset = 0;  // in the scratch segment; rows of n_vocab floats
+  uint64_t logits_bytes = 0;  // 0: the output is not in this part
+  // In the scratch segment: f32 [dim, tokens], what the layers before have left and what these
+  // leave.
+  uint64_t x_offset = 0;
 };
 
 // A model ready to be compiled. `constants` is the content of its segment.

@@ -3,6 +3,8 @@
 #ifndef SLUICE_MODEL_SEQUENCE_H
 #define SLUICE_MODEL_SEQUENCE_H
 
+#include <vector>
+
 #include <sluice/engine.hpp>
 
 #include "kv/block_table.h"
@@ -10,8 +12,10 @@
 namespace sluice {
 
 struct Sequence::Impl {
-  Impl(BlockPool* pool, uint32_t window) : table(pool, window) {}
+  Impl(BlockPool* pool, uint32_t window, uint64_t now) : table(pool, window), epoch(now) {}
   BlockTable table;
+  std::vector<int32_t> tokens;  // all of them: what to compute anew if a machine loses its memory
+  uint64_t epoch;               // of the engine, when they were computed
 };
 
 }  // namespace sluice

@@ -80,7 +80,7 @@ class StartTest(unittest.TestCase):
             message = self.fails(2, f"--port={value}")
             self.assertIn("port", message, value)
         self.assertIn("debug|info|warn|error", self.fails(2, "--log-level", "loud"))
-        self.assertIn("auto|cpu", self.fails(2, "--device", "abacus"))
+        self.assertIn("auto|cpu|emu", self.fails(2, "--device", "abacus"))
         self.assertIn("max_batch_tokens",
                       self.fails(2, "--max-batch-tokens", 16, "--max-sequences", 17))
         self.assertIn("SLUICED_THREADS", self.fails(2, env={"SLUICED_THREADS": "many"}))
@@ -113,7 +113,7 @@ class StartTest(unittest.TestCase):
     def test_help_and_version(self):
         result = run_sluiced("--help")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for flag in ("-m", "--model", "--config", "--drain-seconds", "-t", "[8080]", "auto|cpu"):
+        for flag in ("-m", "--model", "--config", "--drain-seconds", "-t", "[8080]", "auto|cpu|emu"):
             self.assertIn(flag, result.stdout)
         result = run_sluiced("--version")
         self.assertEqual((result.returncode, result.stderr), (0, ""))

@@ -285,7 +285,7 @@ Test(engine, bad_options_are_errors) {
   cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"mmx", "scalar, avx2, avx512"}));
   o = {};
   o.device = "gpu";
-  cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"gpu", "auto or cpu"}));
+  cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"gpu", "auto, cpu, emu or"}));
   o = {};
   o.n_threads = 1000000;
   cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"1000000 threads", "1024"}));

@@ -80,7 +80,7 @@ Result<int> bench(BenchFlags& flags) {
   options.max_batch_tokens = std::max(options.max_batch_tokens, flags.batch);
   options.kv_tokens =
       std::max<uint64_t>(flags.n_prompt + 16, uint64_t{flags.batch} * (flags.n_decode + 16));
-  SLUICE_TRY(const auto engine, Engine::create(model, options));
+  SLUICE_TRY(const auto engine, make_engine(model, flags.engine, options));
   std::vector<double> prefill, decode;
   {
     ProgressBar bar("bench", "runs");
@@ -107,6 +107,7 @@ Result<int> bench(BenchFlags& flags) {
                                         {"threads", e.n_threads},
                                         {"isa", e.isa},
                                         {"device", e.device},
+                                        {"device_layers", e.device_layers},
                                         {"prefill_tps", median(prefill)},
                                         {"decode_tps", median(decode)},
                                         {"prefill_samples", prefill},
@@ -118,7 +119,7 @@ Result<int> bench(BenchFlags& flags) {
   std::string out =
       fmt::format("{}, {} parameters, {}, {} threads, {}\n", model->info().name,
                   model->info().n_params, human_bytes(model->info().n_bytes), e.n_threads, e.isa);
-  out += "kernels: " + describe_kernels(e) + "\n";
+  out += describe_board(e) + "kernels: " + describe_kernels(e) + "\n";
   const auto line = [&](const char* what, uint32_t n, const std::vector<double>& samples) {
     if (samples.empty()) return;
     const auto [low, high] = std::minmax_element(samples.begin(), samples.end());

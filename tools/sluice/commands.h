@@ -37,10 +37,18 @@ Action add_synth(CLI::App& app);
 struct EngineFlags {
   std::string model;
   EngineOptions options;
+  std::string device_layers = "all";
+  uint64_t emulator_memory = 0;  // MiB; 0: the default
+  std::vector<std::string> faults;
 };
-// -m, and with `engine` --device, -t, --isa.
+// -m, and with `engine` --device and what belongs to it, -t, --isa.
 void add_model_option(CLI::App& app, std::string& model);
 void add_engine_options(CLI::App& app, EngineFlags& flags);
+// An engine with `options`, with a progress bar while a board is loaded; `flags` says the rest.
+Result<std::unique_ptr<Engine>> make_engine(std::shared_ptr<const Model> model,
+                                            const EngineFlags& flags, EngineOptions options);
+// What a board holds, a line each; empty without a board.
+std::string describe_board(const EngineInfo& info);
 
 // The model of -m, or the embedded one when it is empty.
 Result<std::shared_ptr<const Model>> load_model(const std::string& path);

@@ -30,21 +30,6 @@ void add_model_option(CLI::App& app, std::string& model) {
       ->type_name("FILE");
 }
 
-void add_engine_options(CLI::App& app, EngineFlags& flags) {
-  add_model_option(app, flags.model);
-  app.add_option("--device", flags.options.device, "where to run: auto or cpu")
-      ->check(CLI::IsMember({"auto", "cpu"}))
-      ->type_name("DEVICE")
-      ->capture_default_str();
-  app.add_option("-t,--threads", flags.options.n_threads,
-                 "threads; 0: all that this process may use")
-      ->check(CLI::Range(0u, 1024u))
-      ->type_name("N");
-  app.add_option("--isa", flags.options.isa,
-                 "instruction set: scalar, avx2 or avx512; default: $SLUICE_ISA, else the best")
-      ->type_name("ISA");
-}
-
 Result<std::shared_ptr<const Model>> load_model(const std::string& path) {
   return path.empty() ? Model::embedded() : Model::load(path);
 }

@@ -27,7 +27,7 @@ Action add_perplexity(CLI::App& app) {
   return [flags]() -> Result<int> {
     SLUICE_TRY(const std::string text, read_text(flags->file));
     SLUICE_TRY(const auto model, load_model(flags->engine.model));
-    SLUICE_TRY(const auto engine, Engine::create(model, flags->engine.options));
+    SLUICE_TRY(const auto engine, make_engine(model, flags->engine, flags->engine.options));
     Result<Perplexity> result = fail(0, "");
     {
       ProgressBar bar("perplexity", "chunks");

@@ -37,6 +37,8 @@ void print_json(const RunFlags& flags, std::span<const int32_t> prompt, const Ge
       {"decode_tps", g.decode_tps()},
       {"isa", engine.info().isa},
       {"device", engine.info().device},
+      {"device_layers", engine.info().device_layers},
+      {"recoveries", engine.info().n_recoveries},
       {"threads", engine.info().n_threads},
       {"seed", flags.generate.sampling.seed},
   };
@@ -48,7 +50,7 @@ void print_summary(const Generation& g, const Engine& engine) {
   const EngineInfo& e = engine.info();
   fmt::print(stderr, "\n{}, {} parameters, {}; {} with {} thread{}, {}\n", m.name, m.n_params,
              m.format, e.device, e.n_threads, e.n_threads == 1 ? "" : "s", e.isa);
-  fmt::print(stderr, "kernels: {}\n", describe_kernels(e));
+  fmt::print(stderr, "{}kernels: {}\n", describe_board(e), describe_kernels(e));
   fmt::print(stderr, "prompt:  {} tokens, {:.1f} tokens/s\n", g.n_prompt, g.prefill_tps());
   fmt::print(stderr, "decode:  {} tokens, {:.1f} tokens/s\n", g.ids.size(), g.decode_tps());
 }
@@ -59,7 +61,7 @@ Result<int> run(RunFlags& flags) {
   }
   if (!flags.seed_given) flags.generate.sampling.seed = std::random_device()();
   SLUICE_TRY(const auto model, load_model(flags.engine.model));
-  SLUICE_TRY(const auto engine, Engine::create(model, flags.engine.options));
+  SLUICE_TRY(const auto engine, make_engine(model, flags.engine, flags.engine.options));
   const uint32_t window =
       flags.window < 0 ? largest_window(*model) : static_cast<uint32_t>(flags.window);
   SLUICE_TRY(Sequence sequence, engine->new_sequence(window));

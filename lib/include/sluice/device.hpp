@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,9 @@ class Mapping {
   // Once the board is reset or gone, touching the mapping raises SIGBUS, here as through data().
   Result<uint64_t> read(uint64_t offset, unsigned width = 32) const;
   Result<void> write(uint64_t offset, uint64_t value, unsigned width = 32);
+  // Copies many bytes in or out, in no particular order or width. ERANGE, EACCES.
+  Result<void> copy_in(uint64_t offset, std::span<const std::byte> bytes) const;
+  Result<void> copy_out(uint64_t offset, std::span<std::byte> bytes) const;
 
  private:
   friend class Device;

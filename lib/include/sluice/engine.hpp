@@ -3,6 +3,7 @@
 #ifndef SLUICE_ENGINE_HPP
 #define SLUICE_ENGINE_HPP
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include <sluice/device.hpp>
+#include <sluice/emulator.hpp>
 #include <sluice/gguf.hpp>
 #include <sluice/result.hpp>
 #include <sluice/sampling.hpp>
@@ -49,8 +52,25 @@ class Model {
   virtual const std::shared_ptr<const Tokenizer>& tokenizer() const = 0;
 };
 
+// Called while weights are loaded into a board, with bytes done and in total; false cancels
+// (ECANCELED).
+using LoadProgress = std::function<bool(uint64_t done, uint64_t total)>;
+
 struct EngineOptions {
-  std::string device = "auto";      // "auto" or "cpu"
+  // "cpu"; "emu": a board within this process; "/dev/sluiceN"; "auto": the first board with the
+  // Device Interface that has a queue free, else the CPU.
+  std::string device = "auto";
+  // Layers for the board, the last ones of the model, and the output with them; the others run on
+  // the CPU. Fewer if there is no room for more. -1: all.
+  int32_t device_layers = -1;
+  std::chrono::milliseconds device_timeout{30000};  // for one step of a board
+  // How often a step may reset a board that has failed, load it again and compute anew what its
+  // sequences held, before the step is given up.
+  uint32_t max_recoveries = 2;
+  EmulatorOptions emulator;       // of device "emu"; its threads and ISA are those below
+  std::shared_ptr<Device> board;  // an open board, used instead of opening `device`
+  LoadProgress progress;          // called from create() only
+
   unsigned n_threads = 0;           // 0: as many as the process may use (affinity, cgroup quota)
   std::string isa;                  // "scalar", "avx2", "avx512"; empty: $SLUICE_ISA, else the best
   uint32_t max_batch_tokens = 512;  // tokens in one step
@@ -67,8 +87,19 @@ struct KernelChoice {
   std::string kernel;
 };
 
+// A line of the budget of a board's memory.
+struct MemoryNeed {
+  std::string what;  // "weights", "KV cache", ...
+  uint64_t bytes = 0;
+};
+
 struct EngineInfo {
-  std::string device;  // "cpu"
+  std::string device;  // "cpu", or the board's name
+  uint32_t n_layers = 0;
+  uint32_t device_layers = 0;             // of those, on the board
+  std::vector<MemoryNeed> device_memory;  // what the board holds
+  uint64_t device_memory_free = 0;        // what it had free before
+  uint32_t n_recoveries = 0;              // of the board, so far
   std::string isa;
   unsigned n_threads = 0;
   uint64_t kv_tokens = 0;

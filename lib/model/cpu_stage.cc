@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stage that this process computes itself: weights stay where the file is mapped.
+#include <fmt/format.h>
+
+#include "core/aligned.h"
+#include "model/stage.h"
+
+namespace sluice {
+namespace {
+
+class CpuStage final : public Stage {
+ public:
+  CpuStage(const Kernels& kernels, unsigned n_threads) : executor_(kernels, n_threads) {}
+  Result<void> set_up(const LoadedModel& model, const StageOptions& options);
+
+  Result<void> run(const StepInputs& step, std::span<const float> x) override;
+  std::span<const float> x() const override { return {floats(x_offset_), n_tokens_ * dim_}; }
+  std::span<const float> logits() const override {
+    return {reinterpret_cast<const float*>(logits_.data()), n_outputs_ * n_vocab_};
+  }
+  Result<void> recover() override { return {}; }
+
+ private:
+  float* floats(uint64_t offset) const {
+    return reinterpret_cast<float*>(scratch_.data() + offset);
+  }
+  Executor executor_;
+  PageBuffer scratch_, kv_, logits_;
+  uint32_t list_ = 0;
+  uint64_t x_offset_ = 0;
+  size_t dim_ = 0, n_vocab_ = 0;
+  size_t n_tokens_ = 0, n_outputs_ = 0;  // of the last step
+  std::vector<uint32_t> words_;
+};
+
+Result<void> CpuStage::set_up(const LoadedModel& model, const StageOptions& options) {
+  const GgufFile& file = model.file();
+  CompileOptions compile;
+  compile.max_tokens = options.max_tokens;
+  compile.max_outputs = options.max_tokens;
+  compile.n_slots = options.n_slots;
+  compile.first_layer = options.first_layer;
+  compile.end_layer = options.end_layer;
+  compile.place = [&](const GgufTensor& t) { return file.data_offset() + t.offset; };
+  SLUICE_TRY(const Program program, model.architecture().compile(compile));
+  SLUICE_TRY(scratch_, PageBuffer::allocate(program.scratch_bytes));
+  SLUICE_TRY(kv_, PageBuffer::allocate(program.kv_bytes));
+  if (program.logits_bytes > 0) {
+    SLUICE_TRY(logits_, PageBuffer::allocate(program.logits_bytes));
+  }
+  x_offset_ = program.x_offset;
+  dim_ = model.info().dim;
+  n_vocab_ = model.info().n_vocab;
+
+  // Read-only segments: the validator lets no command write to them.
+  const auto bytes = file.bytes();
+  const auto& constants = model.architecture().constants();
+  SegmentTable segments(kNumSegments);
+  segments[kSegmentWeights] = {const_cast<std::byte*>(bytes.data()), bytes.size(), false};
+  segments[kSegmentConstants] = {const_cast<std::byte*>(constants.data()), constants.size(), false};
+  segments[kSegmentScratch] = {scratch_.data(), scratch_.size(), true};
+  segments[kSegmentKv] = {kv_.data(), kv_.size(), true};
+  segments[kSegmentLogits] = {logits_.data(), logits_.size(), true};
+  auto handle = executor_.load(program.list, segments);
+  if (!handle) {
+    return fail(handle.error().code,
+                fmt::format("{}: {}", model.info().path, handle.error().message));
+  }
+  list_ = *handle;
+  return {};
+}
+
+Result<void> CpuStage::run(const StepInputs& step, std::span<const float> x) {
+  std::copy(x.begin(), x.end(), floats(x_offset_));
+  step.write(words_);
+  SLUICE_CHECK(executor_.run(list_, words_));
+  n_tokens_ = step.token.size();
+  n_outputs_ = step.output.size();
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Stage>> make_cpu_stage(const LoadedModel& model, const StageOptions& options,
+                                              const Kernels& kernels, unsigned n_threads) {
+  auto stage = std::make_unique<CpuStage>(kernels, n_threads);
+  SLUICE_CHECK(stage->set_up(model, options));
+  return Result<std::unique_ptr<Stage>>(std::move(stage));
+}
+
+}  // namespace sluice

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/machines.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace sluice {
+namespace {
+
+// What to call the tensors that are multiplied, by the end of their names.
+struct TensorClass {
+  const char* part;
+  const char* name;
+};
+constexpr TensorClass kClasses[] = {{".attn_", "attention"},
+                                    {".ffn_", "ffn"},
+                                    {"output.weight", "output"},
+                                    {"token_embd", "output"}};
+
+std::vector<KernelChoice> kernel_choices(const GgufFile& file, const Kernels& kernels) {
+  std::vector<KernelChoice> out;
+  const bool tied = !file.find_tensor("output.weight");
+  for (const TensorClass& c : kClasses) {
+    if (c.part == std::string_view("token_embd") && !tied) continue;
+    for (const GgufTensor& t : file.tensors()) {
+      if (t.rank < 2 || t.name.find(c.part) == std::string::npos) continue;
+      if (c.part == std::string_view("output.weight") && t.name != c.part) continue;
+      const MatmulKernel* kernel = find_matmul(kernels, t.type);
+      const KernelChoice choice{c.name, t.type_name, kernels.isa, kernel ? kernel->name : "none"};
+      const auto same = [&](const KernelChoice& o) {
+        return o.tensors == choice.tensors && o.format == choice.format;
+      };
+      if (std::none_of(out.begin(), out.end(), same)) out.push_back(choice);
+    }
+  }
+  return out;
+}
+
+using Stages = std::vector<std::unique_ptr<Stage>>;
+
+// The board to use, or null for the CPU.
+Result<std::shared_ptr<Device>> open_board(const EngineOptions& options) {
+  if (options.board) return options.board;
+  const std::string& name = options.device;
+  if (name == "cpu" || options.device_layers == 0) return nullptr;
+  if (name == "emu") {
+    EmulatorOptions emulator = options.emulator;
+    emulator.n_threads = options.n_threads;
+    emulator.isa = options.isa;
+    SLUICE_TRY(Device device, Device::emulate(emulator));
+    return std::make_shared<Device>(std::move(device));
+  }
+  if (name.starts_with("/")) {
+    SLUICE_TRY(Device device, Device::open(name));
+    SLUICE_TRY(const BoardInfo board, device.info());
+    if (board.kind != BoardKind::kSdi) {
+      return fail(ENOTSUP, fmt::format("{}: a plain board, which has no Device Interface", name));
+    }
+    return std::make_shared<Device>(std::move(device));
+  }
+  if (name != "auto") {
+    return fail(
+        EINVAL,
+        fmt::format("unknown device \"{}\": expected auto, cpu, emu or /dev/sluiceN", name));
+  }
+  SLUICE_TRY(const auto boards, Device::list());
+  for (const BoardInfo& board : boards) {
+    if (board.kind != BoardKind::kSdi || board.n_queues_free == 0) continue;
+    if (auto device = Device::open(board.path)) return std::make_shared<Device>(std::move(*device));
+  }
+  return nullptr;
+}
+
+uint64_t total(const std::vector<MemoryNeed>& needs) {
+  uint64_t sum = 0;
+  for (const MemoryNeed& n : needs) sum += n.bytes;
+  return sum;
+}
+
+std::string table(const std::vector<MemoryNeed>& needs) {
+  std::string out;
+  for (const MemoryNeed& n : needs) {
+    out += fmt::format("{}{} {:.1f} MiB", out.empty() ? "" : ", ", n.what,
+                       static_cast<double>(n.bytes) / (1 << 20));
+  }
+  return out;
+}
+
+// Finds the most layers that fit, of those wanted; 0: none does.
+Result<uint32_t> fit_layers(const LoadedModel& model, const BoardInfo& board, StageOptions stage,
+                            uint32_t wanted, std::vector<MemoryNeed>& needs) {
+  for (uint32_t n = wanted; n > 0; --n) {
+    stage.first_layer = stage.end_layer - n;
+    SLUICE_TRY(needs, board_memory(model, board, stage));
+    if (total(needs) <= board.memory_free) return n;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& options, uint32_t n_slots,
+                           EngineInfo& info) {
+  const ModelInfo& m = model.info();
+  SLUICE_TRY(const Kernels* kernels, choose_kernels(options.isa));
+  SLUICE_TRY(const auto board, open_board(options));
+  BoardStageOptions stage;
+  stage.end_layer = m.n_layers;
+  stage.max_tokens = options.max_batch_tokens;
+  stage.max_sequences = options.max_sequences;
+  stage.n_slots = n_slots;
+  stage.timeout = options.device_timeout;
+  stage.progress = options.progress;
+
+  info.device = "cpu";
+  info.isa = kernels->isa;
+  info.n_threads = options.n_threads;
+  info.n_layers = m.n_layers;
+  info.kernels = kernel_choices(model.file(), *kernels);
+  if (board) {
+    SLUICE_TRY(const BoardInfo about, board->info());
+    const uint32_t wanted =
+        options.device_layers < 0
+            ? m.n_layers
+            : std::min(static_cast<uint32_t>(options.device_layers), m.n_layers);
+    info.device_memory_free = about.memory_free;
+    SLUICE_TRY(info.device_layers, fit_layers(model, about, stage, wanted, info.device_memory));
+    if (info.device_layers > 0) {
+      info.device = about.path.empty() ? about.name : about.path;
+    } else if (options.device != "auto" && wanted > 0) {
+      return fail(
+          ENOMEM,
+          fmt::format("{}: not one layer of {} fits: {:.1f} MiB are free, it takes {}",
+                      options.device, m.name, static_cast<double>(about.memory_free) / (1 << 20),
+                      table(info.device_memory)));
+    }
+  }
+  Stages stages;
+  const uint32_t on_cpu = m.n_layers - info.device_layers;
+  if (on_cpu > 0) {
+    StageOptions cpu = stage;
+    cpu.end_layer = on_cpu;
+    SLUICE_TRY(auto made, make_cpu_stage(model, cpu, *kernels, options.n_threads));
+    stages.push_back(std::move(made));
+  }
+  if (info.device_layers > 0) {
+    stage.first_layer = on_cpu;
+    SLUICE_TRY(auto made, make_board_stage(model, board, stage));
+    stages.push_back(std::move(made));
+  }
+  return stages;
+}
+
+}  // namespace sluice
