@@ -88,6 +88,7 @@ struct Op {
   OpCode code;
   uint16_t flags = 0;     // SLUICE_SDI_FLAG_* that it knows
   bool in_place = false;  // dst may be the very tensor that a source is
+  uint8_t n_imm = 0;      // immediates that it uses; the others are 0
 };
 
 // Null: no such operation.

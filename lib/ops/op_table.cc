@@ -11,13 +11,13 @@ namespace {
 const Op kOps[SLUICE_SDI_N_OPS] = {
     {},  // 0 is no operation
     {"embed", 1, check_embed, kEmbedCode},
-    {"rms_norm", 2, check_rms_norm, kRmsNormCode, 0, true},
+    {"rms_norm", 2, check_rms_norm, kRmsNormCode, 0, true, 1},
     {"quantize", 1, check_quantize, kQuantizeCode},
     {"matmul", 2, check_matmul, kMatmulCode, SLUICE_SDI_FLAG_ADD},
-    {"rope_table", 1, check_rope_table, kRopeTableCode},
-    {"rope", 2, check_rope, kRopeCode, 0, true},
+    {"rope_table", 1, check_rope_table, kRopeTableCode, 0, false, 1},
+    {"rope", 2, check_rope, kRopeCode, 0, true, 1},
     {"kv_write", 1, check_kv_write, kKvWriteCode},
-    {"attention", 4, check_attention, kAttentionCode},
+    {"attention", 4, check_attention, kAttentionCode, 0, false, 1},
     {"swiglu", 2, check_swiglu, kSwigluCode, 0, true},
     {"select", 1, check_select, kSelectCode},
 };

@@ -89,6 +89,9 @@ Result<LoadedCommand> check_command(const LoadedList& list, const Command& c,
   out.code = &op->code;
   SLUICE_CHECK(expect((c.flags & ~op->flags) == 0, "no unknown flag"));
   SLUICE_CHECK(expect(c.reserved == 0, "the reserved word to be 0"));
+  for (size_t i = op->n_imm; i < std::size(c.imm); ++i) {
+    SLUICE_CHECK(expect(c.imm[i] == 0, "immediates that it does not use to be 0"));
+  }
   SLUICE_CHECK(expect(c.dst < list.tensors.size(), "a destination in the tensor table"));
   out.operands.command = &c;
   out.operands.dst = &list.tensors[c.dst];

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <sluice/emulator.hpp>
 
 #include "number.h"
 
@@ -52,8 +53,12 @@ Result<std::string> find_device(const std::string& wanted) {
 }
 
 Result<Board> Board::open(const Options& options, bool read_only) {
-  SLUICE_TRY(const std::string path, find_device(options.device));
-  SLUICE_TRY(auto device, sluice::Device::open(path, read_only));
+  const auto open_device = [&]() -> Result<sluice::Device> {
+    if (options.device == "emu") return sluice::Device::emulate({});
+    SLUICE_TRY(const std::string path, find_device(options.device));
+    return sluice::Device::open(path, read_only);
+  };
+  SLUICE_TRY(auto device, open_device());
   Board board(std::move(device), options, read_only);
   if (!options.board_file.empty()) SLUICE_CHECK(board.load(options.board_file));
   return board;

@@ -12,6 +12,8 @@
 
 #include "number.h"
 #include "print.h"
+#include "tools/common/cli.h"
+#include "tools/sluicectl/conform/conform.h"
 
 namespace sluicectl {
 
@@ -183,6 +185,15 @@ Result<std::string> irq_wait(const Options& options, std::optional<uint64_t> tim
   if (!count) return fail(ETIMEDOUT, fmt::format("no interrupt within {} ms", wait));
   if (options.json) return json_line({{"count", *count}, {"new", *count - before}});
   return fmt::format("{}\n", *count);
+}
+
+Result<std::string> check_board(const Options& options) {
+  SLUICE_TRY(Board board, Board::open(options, false));
+  std::string output;
+  SLUICE_TRY(const auto report, conform::run_all(board.device(), options.json, &output));
+  if (report.n_failed == 0) return output;
+  sluice::cli::write_out(output);
+  return fail(EPROTO, fmt::format("the board failed {} checks", report.n_failed));
 }
 
 }  // namespace sluicectl

@@ -26,6 +26,9 @@ sluice::Result<std::string> map_dump(const Options& options, uint64_t offset,
 // Waits for the next interrupt, `timeout_ms` at most (not given: for ever).
 sluice::Result<std::string> irq_wait(const Options& options, std::optional<uint64_t> timeout_ms);
 
+// Checks a board against the Device Interface; a check that failed is an error behind the output.
+sluice::Result<std::string> check_board(const Options& options);
+
 }  // namespace sluicectl
 
 #endif  // SLUICECTL_COMMANDS_H

@@ -65,7 +65,8 @@ CLI::Option* number_option(CLI::App* app, const std::string& name, std::string* 
 void add_common(CLI::App& app, Arguments& args) {
   app.add_option(
          "-d,--device", args.options.device,
-         "Board: /dev/sluiceN, N or a bus name such as 0000:00:04.0 (default: the only one)")
+         "Board: /dev/sluiceN, N, a bus name such as 0000:00:04.0, or emu, a board within this "
+         "process (default: the only one)")
       ->type_name("DEV");
   app.add_option("--board", args.options.board_file,
                  "Board description (TOML) that names registers")
@@ -160,6 +161,8 @@ void add_commands(CLI::App& app, Arguments& args) {
   app.add_subcommand("info", "Show a board and its windows")->callback([&] {
     args.command = [&] { return sluicectl::info(args.options); };
   });
+  app.add_subcommand("conform", "Check a board against the Device Interface; resets it")
+      ->callback([&] { args.command = [&] { return sluicectl::check_board(args.options); }; });
   add_registers(app, args);
   add_map(app, args);
   add_irq(app, args);
