@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The /dev/sluiceN transport: ioctl, mmap and poll on the kernel driver's device file.
+// The /dev/sluiceN transport, what every board has: information, registers, windows, interrupts.
 // The driver is the judge of every argument; when it refuses one, explain() finds out why.
+#include "device/kernel_transport.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <poll.h>
-#include <sluice.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,16 +17,13 @@
 #include <cstring>
 
 #include "device/access.h"
-#include "device/transport.h"
 #include "kernel/shared/abi_check.h"
 
 namespace sluice {
 namespace {
 
-std::string errno_text(int code) {
-  char buffer[128];
-  return strerror_r(code, buffer, sizeof(buffer));
-}
+constexpr char kNoRight[] =
+    "only root may do that: it could redirect the board or see other's data";
 
 // The name of the group that `path` belongs to, or its number.
 std::string group_of(const struct stat& status) {
@@ -39,50 +36,24 @@ std::string group_of(const struct stat& status) {
   return std::to_string(status.st_gid);
 }
 
-class KernelTransport final : public Transport {
- public:
-  KernelTransport(std::string path, int fd, bool read_only)
-      : path_(std::move(path)), fd_(fd), read_only_(read_only) {}
-  ~KernelTransport() override { ::close(fd_); }
-  KernelTransport(const KernelTransport&) = delete;
-  KernelTransport& operator=(const KernelTransport&) = delete;
+}  // namespace
 
-  Result<BoardInfo> info() override;
-  Result<WindowInfo> window(uint32_t index) override;
-  Result<uint64_t> read_register(uint32_t window, uint64_t offset, unsigned width) override;
-  Result<void> write_register(uint32_t window, uint64_t offset, uint64_t value,
-                              unsigned width) override;
-  Result<Range> map(uint32_t window, uint64_t offset, uint64_t length, MemoryType type,
-                    bool read_only) override;
-  Result<uint64_t> arm_interrupt() override;
-  Result<std::optional<uint64_t>> wait_interrupt(std::chrono::milliseconds timeout) override;
-  int fd() const override { return fd_; }
+std::string errno_text(int code) {
+  char buffer[128];
+  return strerror_r(code, buffer, sizeof(buffer));
+}
 
- private:
-  // Runs one ioctl on an argument whose size word it fills in; 0 or a positive errno.
-  template <typename T>
-  int call(unsigned long request, T* arg) const {
-    arg->size = sizeof(T);
-    while (::ioctl(fd_, request, arg) != 0) {
-      if (errno != EINTR) return errno;
-    }
-    return 0;
-  }
-  std::string where(uint32_t window) const { return fmt::format("{}: window {}", path_, window); }
-  // The Error for what `code` means when it is about the board and not about an argument.
-  tl::unexpected<Error> failure(int code, const std::string& what) const;
-  tl::unexpected<Error> explain_access(int code, uint32_t window, uint64_t offset, unsigned width,
-                                       std::optional<uint64_t> value);
-  tl::unexpected<Error> explain_map(int code, uint32_t window, uint64_t offset, uint64_t length);
-
-  std::string path_;
-  int fd_;
-  bool read_only_;
-};
+KernelTransport::~KernelTransport() { ::close(fd_); }
 
 tl::unexpected<Error> KernelTransport::failure(int code, const std::string& what) const {
   if (code == ENODEV) return fail(code, fmt::format("{}: the board is gone", path_));
   if (code == EBUSY) return fail(code, fmt::format("{}: the board is being reset", path_));
+  if (code == EIO) {
+    return fail(code, fmt::format("{}: the board did not come up after its last reset", path_));
+  }
+  if (code == ECONNRESET) {
+    return fail(code, fmt::format("{}: the board was reset, and with it this queue", what));
+  }
   return fail(code, fmt::format("{}: {}", what, errno_text(code)));
 }
 
@@ -144,7 +115,7 @@ tl::unexpected<Error> KernelTransport::explain_access(int code, uint32_t index, 
   if (code == EBADF && value) {
     return fail(EBADF, fmt::format("{}: opened read-only, cannot write", path_));
   }
-  if (code == EPERM) return fail(code, fmt::format("{}: cannot be written", at));
+  if (code == EPERM) return fail(code, fmt::format("{}: {}", at, kNoRight));
   if (code == EOPNOTSUPP) {
     return fail(code, fmt::format("{}: no {}-bit accesses there", at, width));
   }
@@ -189,6 +160,8 @@ Result<void> KernelTransport::write_register(uint32_t window, uint64_t offset, u
 tl::unexpected<Error> KernelTransport::explain_map(int code, uint32_t index, uint64_t offset,
                                                    uint64_t length) {
   const std::string at = where(index);
+  if (code == EPERM) return fail(code, fmt::format("{}: {}", at, kNoRight));
+  if (code == ENOSPC) return fail(code, fmt::format("{}: too many different mappings", path_));
   if (code != EINVAL && code != ERANGE && code != EOPNOTSUPP) return failure(code, at);
   const Result<WindowInfo> info = window(index);
   if (!info) return tl::unexpected<Error>(info.error());
@@ -227,10 +200,20 @@ Result<Transport::Range> KernelTransport::map(uint32_t index, uint64_t offset, u
   arg.offset = offset;
   arg.length = length;
   if (const int code = call(SLUICE_IOC_MAP, &arg)) return explain_map(code, index, offset, length);
+  return map_cookie(arg.cookie, length, read_only, where(index));
+}
+
+Result<Transport::Range> KernelTransport::map_cookie(uint64_t cookie, uint64_t length,
+                                                     bool read_only, const std::string& what) {
   void* data = ::mmap(nullptr, length, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_SHARED, fd_,
-                      static_cast<off_t>(arg.cookie));
-  if (data == MAP_FAILED) return failure(errno, where(index) + ": mmap");
-  return Range{data, length};
+                      static_cast<off_t>(cookie));
+  if (data != MAP_FAILED) return Range{data, length};
+  const int code = errno;
+  if (code == EACCES) return fail(code, fmt::format("{}: can only be mapped read-only", what));
+  if (code == EBUSY && info()) {
+    return fail(code, fmt::format("{}: somebody else has it mapped with more caching", what));
+  }
+  return failure(code, what + ": mmap");
 }
 
 Result<uint64_t> KernelTransport::arm_interrupt() {
@@ -269,8 +252,6 @@ Result<std::optional<uint64_t>> KernelTransport::wait_interrupt(std::chrono::mil
     }
   }
 }
-
-}  // namespace
 
 Result<std::shared_ptr<Transport>> open_kernel_transport(const std::string& path, bool read_only) {
   struct stat status = {};

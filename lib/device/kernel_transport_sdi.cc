@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// The /dev/sluiceN transport, what boards with the Device Interface have: memory, queues, resets.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "device/kernel_transport.h"
+
+namespace sluice {
+namespace {
+
+using std::chrono::nanoseconds;
+
+constexpr const char* kKinds[] = {"device memory", "coherent host memory", "uncached host memory",
+                                  "write-combined host memory", "host memory for file I/O"};
+
+// A caller's time, counted down over signals; negative is for ever, as ~0 is for the driver.
+class Deadline {
+ public:
+  explicit Deadline(nanoseconds timeout)
+      : forever_(timeout.count() < 0), end_(Clock::now() + (forever_ ? nanoseconds(0) : timeout)) {}
+  uint64_t left_ns() const {
+    if (forever_) return ~uint64_t{0};
+    const auto left = std::chrono::duration_cast<nanoseconds>(end_ - Clock::now()).count();
+    return static_cast<uint64_t>(std::max<int64_t>(left, 0));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool forever_;
+  Clock::time_point end_;
+};
+
+uint64_t whole_pages(uint64_t length) {
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return (length + page - 1) / page * page;
+}
+
+}  // namespace
+
+Result<Transport::Object> KernelTransport::allocate(MemoryKind kind, uint64_t length) {
+  struct sluice_alloc arg = {};
+  arg.kind = static_cast<uint32_t>(kind);
+  arg.length = length;
+  const int code = call(SLUICE_IOC_ALLOC, &arg);
+  if (code == 0) return Object{arg.handle, whole_pages(length), arg.address};
+  const char* what = arg.kind < std::size(kKinds) ? kKinds[arg.kind] : "memory of that kind";
+  switch (code) {
+    case EBADF:
+      return fail(EACCES, fmt::format("{}: opened read-only, cannot allocate", path_));
+    case EINVAL:
+      return fail(code,
+                  fmt::format("{}: {} bytes of {}: expected at least 1", path_, length, what));
+    case ENOMEM:
+      return fail(code,
+                  fmt::format("{}: no {} bytes of {} are free in one piece", path_, length, what));
+    case ENOSPC:
+      return fail(code, fmt::format("{}: too many objects", path_));
+    case EOPNOTSUPP:
+      return fail(ENOTSUP, fmt::format("{}: no {} here", path_, what));
+    case EPERM:
+      return fail(
+          code, fmt::format("{}: the board is no bus master: {} is of no use to it", path_, what));
+    default:
+      return failure(code, path_);
+  }
+}
+
+Result<Transport::Range> KernelTransport::map_object(uint32_t handle, uint64_t offset,
+                                                     uint64_t length, MemoryType type,
+                                                     bool read_only) {
+  struct sluice_map arg = {};
+  arg.flags = SLUICE_MAP_OBJECT;
+  arg.window = handle;
+  arg.type = static_cast<uint32_t>(type);
+  arg.offset = offset;
+  arg.length = length;
+  switch (const int code = call(SLUICE_IOC_MAP, &arg)) {
+    case 0:
+      return map_cookie(arg.cookie, length, read_only, object(handle));
+    case EINVAL:
+      return fail(code,
+                  fmt::format("{}: {:#x} bytes from offset {:#x}: expected an offset of a page "
+                              "and a length above 0",
+                              object(handle), length, offset));
+    case ERANGE:
+      return fail(code, fmt::format("{}: {:#x} bytes from offset {:#x} on are past its end",
+                                    object(handle), length, offset));
+    case EOPNOTSUPP:
+      return fail(code, fmt::format("{}: cannot be mapped with that memory type", object(handle)));
+    case ENOENT:
+      return fail(code, fmt::format("{}: no such object", object(handle)));
+    default:
+      return failure(code, object(handle));
+  }
+}
+
+void KernelTransport::free(uint32_t handle) {
+  std::vector<Range> ranges;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = mapped_.find(handle); found != mapped_.end()) {
+      ranges = std::move(found->second);
+      mapped_.erase(found);
+    }
+  }
+  for (const Range& range : ranges) ::munmap(range.data, range.size);
+  struct sluice_free arg = {};
+  arg.handle = handle;
+  call(SLUICE_IOC_FREE, &arg);
+}
+
+tl::unexpected<Error> KernelTransport::explain_queue(int code, const QueueOptions& options) {
+  if (code == EBADF) return fail(EACCES, path_ + ": opened read-only, cannot have a queue");
+  if (code == EOPNOTSUPP) return fail(ENOTSUP, path_ + ": a plain board has no queues");
+  if (code != EINVAL && code != EBUSY) return failure(code, path_);
+  const Result<BoardInfo> board = info();
+  if (!board) return tl::unexpected<Error>(board.error());
+  if (code == EBUSY) {
+    return fail(code, fmt::format("{}: all {} queues are taken", path_, board->n_queues));
+  }
+  if (options.n_segments < 1 || options.n_segments > board->n_segments) {
+    return fail(code, fmt::format("{}: {} segments: expected 1 to {}", path_, options.n_segments,
+                                  board->n_segments));
+  }
+  return fail(code, fmt::format("{}: {} entries: expected a power of two, 2 to {}", path_,
+                                options.n_entries, board->max_entries));
+}
+
+Result<Transport::Rings> KernelTransport::map_rings(const struct sluice_queue& made) {
+  const struct {
+    uint64_t cookie, length;
+    bool read_only;
+  } wanted[] = {{made.sq_cookie, made.n_entries * sizeof(sluice_sdi_entry), false},
+                {made.cq_cookie, made.n_entries * sizeof(sluice_sdi_completion), true},
+                {made.doorbell_cookie, SLUICE_SDI_PAGE_SIZE, false}};
+  std::vector<Range> ranges;
+  for (const auto& want : wanted) {
+    auto range = map_cookie(want.cookie, want.length, want.read_only, queue(made.handle));
+    if (!range) {
+      for (const Range& one : ranges) ::munmap(one.data, one.size);
+      return tl::unexpected<Error>(std::move(range).error());
+    }
+    ranges.push_back(*range);
+  }
+  Rings rings;
+  rings.handle = made.handle;
+  rings.index = made.index;
+  rings.sq = static_cast<sluice_sdi_entry*>(ranges[0].data);
+  rings.cq = static_cast<const sluice_sdi_completion*>(ranges[1].data);
+  rings.doorbell = static_cast<sluice_sdi_doorbell*>(ranges[2].data);
+  const std::lock_guard lock(mutex_);
+  mapped_[made.handle] = std::move(ranges);
+  return rings;
+}
+
+Result<Transport::Rings> KernelTransport::create_queue(const QueueOptions& options) {
+  struct sluice_queue arg = {};
+  arg.n_entries = options.n_entries;
+  arg.n_segments = options.n_segments;
+  arg.coalesce_count = options.coalesce_count;
+  arg.coalesce_us = options.coalesce_us;
+  if (const int code = call(SLUICE_IOC_QUEUE, &arg)) return explain_queue(code, options);
+  Result<Rings> rings = map_rings(arg);
+  if (!rings) free(arg.handle);
+  return rings;
+}
+
+Result<void> KernelTransport::grant(uint32_t handle, uint32_t segment, uint32_t memory,
+                                    uint64_t offset, uint64_t length, unsigned access) {
+  struct sluice_grant arg = {};
+  arg.flags = access;
+  arg.queue = handle;
+  arg.segment = segment;
+  arg.handle = memory;
+  arg.offset = offset;
+  arg.length = length;
+  const std::string what = fmt::format("{}: segment {}", queue(handle), segment);
+  switch (const int code = call(SLUICE_IOC_GRANT, &arg)) {
+    case 0:
+      return {};
+    case EINVAL:
+      return fail(code,
+                  fmt::format("{}: expected a segment of the queue, an offset of a page and a "
+                              "length above 0, got offset {:#x}, length {:#x}",
+                              what, offset, length));
+    case ERANGE:
+      return fail(
+          code, fmt::format("{}: {:#x} bytes from offset {:#x} on are past the memory's end", what,
+                            length, offset));
+    case ENOENT:
+      return fail(code, fmt::format("{}: no such queue or memory", what));
+    case EOPNOTSUPP:
+      return fail(ENOTSUP,
+                  fmt::format("{}: the board cannot reach that kind of host memory", what));
+    case ETIMEDOUT:
+      return fail(code, fmt::format("{}: the board does not answer; it is being reset", what));
+    default:
+      return failure(code, what);
+  }
+}
+
+Result<void> KernelTransport::notify(uint32_t handle) {
+  struct sluice_notify arg = {};
+  arg.queue = handle;
+  if (const int code = call(SLUICE_IOC_NOTIFY, &arg)) return failure(code, queue(handle));
+  return {};
+}
+
+Result<void> KernelTransport::wait(uint32_t handle, nanoseconds timeout, bool notify) {
+  const Deadline deadline(timeout);
+  for (;;) {
+    struct sluice_wait arg = {};
+    arg.flags = notify ? SLUICE_WAIT_NOTIFY : 0;
+    arg.queue = handle;
+    arg.timeout_ns = deadline.left_ns();
+    const int code = call_once(SLUICE_IOC_WAIT, &arg);
+    if (code == 0) return {};
+    if (code == ETIMEDOUT) {
+      return fail(code, fmt::format("{}: no completion in time", queue(handle)));
+    }
+    if (code != EINTR) return failure(code, queue(handle));
+  }
+}
+
+Result<void> KernelTransport::reset(bool force) {
+  struct sluice_reset arg = {};
+  arg.flags = force ? SLUICE_RESET_FORCE : 0;
+  const int code = call(SLUICE_IOC_RESET, &arg);
+  if (code == 0) return {};
+  if (code == EBADF) return fail(EACCES, path_ + ": opened read-only, cannot be reset");
+  if (code == EOPNOTSUPP) return fail(ENOTSUP, path_ + ": the board knows no reset");
+  if (code == EBUSY) return fail(code, path_ + ": device memory is exported, or it is being reset");
+  if (code == ENODEV) return failure(code, path_);
+  return fail(code, fmt::format("{}: the board does not come up after the reset ({})", path_,
+                                errno_text(code)));
+}
+
+}  // namespace sluice
