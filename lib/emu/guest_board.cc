@@ -9,6 +9,7 @@
 
 #include <bit>
 #include <cerrno>
+#include <mutex>
 
 #include "emu/arena.h"
 #include "emu/board.h"
@@ -41,7 +42,9 @@ struct GuestBoard::Impl final : BoardHost {
   std::vector<Fd> vectors;
   Fd stop;
   std::optional<IvshmemServer> server;
-  std::atomic<bool> connected{false};
+  mutable std::mutex mutex;  // what follows
+  bool connected = false;
+  EmulatorStatus last;           // of the guest that went
   std::unique_ptr<Board> board;  // goes first: its thread calls the rest
 
   Impl(const EmulatorOptions& o, const std::string& memory) : options(o), guest_memory(memory) {}
@@ -99,7 +102,11 @@ Result<void> GuestBoard::Impl::set_up(const std::string& socket) {
 
 // The board's thread is done with the guest's memory when it has been off and on again.
 void GuestBoard::Impl::guest_gone() {
-  connected = false;
+  {
+    const std::lock_guard lock(mutex);
+    connected = false;
+    last = read_status(Registers(static_cast<std::byte*>(bar.data())));
+  }
   board->power_cycle();
   guest_memory.close();
 }
@@ -130,7 +137,10 @@ Result<void> GuestBoard::serve() {
     if (fds[2].revents && !s.server->guest_is_there()) s.guest_gone();
     if (!fds[1].revents) continue;
     // A second guest is turned away; that is no reason to end.
-    if (s.server->accept(s.bar_file, s.board->notify_fd(), s.vectors)) s.connected = true;
+    if (s.server->accept(s.bar_file, s.board->notify_fd(), s.vectors)) {
+      const std::lock_guard lock(s.mutex);
+      s.connected = true;
+    }
   }
 }
 
@@ -140,8 +150,10 @@ void GuestBoard::stop() {
 }
 
 EmulatorStatus GuestBoard::status() const {
+  const std::lock_guard lock(impl_->mutex);
+  if (!impl_->connected) return impl_->last;
   EmulatorStatus status = read_status(Registers(static_cast<std::byte*>(impl_->bar.data())));
-  status.guest_connected = impl_->connected;
+  status.guest_connected = true;
   return status;
 }
 

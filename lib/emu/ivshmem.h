@@ -33,7 +33,7 @@ class IvshmemServer {
   bool guest_is_there();
 
  private:
-  static constexpr uint32_t kOwnId = 0, kGuestId = 1;
+  static constexpr uint32_t kGuestId = 0, kOwnId = 1;
   IvshmemServer(std::string path, Fd listening)
       : path_(std::move(path)), listening_(std::move(listening)) {}
   Result<void> send(const Fd& guest, int64_t number, int fd) const;

@@ -83,6 +83,7 @@ class GuestBoard {
   Result<void> serve();
   // From any thread.
   void stop();
+  // Of the guest that is there, else of the one before.
   EmulatorStatus status() const;
 
  private:
