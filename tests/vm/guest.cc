@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // guest_tests: runs the tests whose names it is given, each in a process of its own, and prints
-// `ok NAME` or `not ok NAME: why`. --list names them all; `as UID GID CMD...` runs a command as
-// somebody else.
+// `ok NAME` or `not ok NAME: why`. `--list GUEST` names those of a guest; `as UID GID CMD...` runs
+// a command as somebody else.
 #include "guest.h"
 
 #include <fcntl.h>
@@ -24,6 +24,7 @@ namespace {
 constexpr unsigned kSeconds = 20;
 
 struct Entry {
+  const char* guest;
   const char* name;
   void (*body)();
 };
@@ -107,7 +108,9 @@ void remember_fault(int number) {
 
 }  // namespace
 
-Test::Test(const char* name, void (*body)()) { tests().push_back({name, body}); }
+Test::Test(const char* guest, const char* name, void (*body)()) {
+  tests().push_back({guest, name, body});
+}
 
 void same(uint64_t got, uint64_t wanted, const std::string& what) {
   if (got != wanted) throw Failure(fmt::format("{}: got {:#x}, expected {:#x}", what, got, wanted));
@@ -247,8 +250,10 @@ int signal_of_read(volatile uint32_t* at) {
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "as") == 0) return guest::run_as(argc, argv);
-  if (argc == 2 && std::strcmp(argv[1], "--list") == 0) {
-    for (const auto& entry : guest::tests()) std::puts(entry.name);
+  if (argc == 3 && std::strcmp(argv[1], "--list") == 0) {
+    for (const auto& entry : guest::tests()) {
+      if (std::strcmp(entry.guest, argv[2]) == 0) std::puts(entry.name);
+    }
     return 0;
   }
   return guest::run_tests(argc - 1, argv + 1);

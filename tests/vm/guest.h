@@ -37,15 +37,18 @@ struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Registers a test; `body` throws Failure.
+// Registers a test for one of the guests of the runner; `body` throws Failure.
 struct Test {
-  Test(const char* name, void (*body)());
+  Test(const char* guest, const char* name, void (*body)());
 };
 
-#define GUEST_TEST(name)                                     \
-  static void name();                                        \
-  static const ::guest::Test name##_registered(#name, name); \
+#define GUEST_TEST_OF(guest_name, name)                                  \
+  static void name();                                                    \
+  static const ::guest::Test name##_registered(guest_name, #name, name); \
   static void name()
+// In the guest with plain boards, and in the one whose boards have the Device Interface.
+#define GUEST_TEST(name) GUEST_TEST_OF("plain", name)
+#define SDI_TEST(name) GUEST_TEST_OF("sdi", name)
 
 inline void check(bool good, const std::string& what) {
   if (!good) throw Failure(what);

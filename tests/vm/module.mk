@@ -13,7 +13,8 @@ vm-kernel: | $(O)/.need-kernel $(O)/.need-vm
 	$(Q)tests/vm/fetch-kernel $(kernel_release) $(VM)
 
 .PHONY: check-vm
-check-vm: $(O)/kernel/sluice.ko $(O)/bin/sluicectl $(VM)/guest_tests vm-kernel \
+check-vm: $(O)/kernel/sluice.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests vm-kernel \
 		| $(O)/.need-build $(O)/.need-kernel $(O)/.need-vm
 	$(Q)tests/vm/run --kernel $(VM)/vmlinuz-$(kernel_release) --module $(O)/kernel/sluice.ko \
-		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests --work $(VM)
+		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
+		--emulator $(O)/bin/sluice-emu --work $(VM)
