@@ -169,6 +169,7 @@ int main(int argc, char** argv) {
       "usage: llama-peer LIBDIR bench MODEL N_PROMPT N_DECODE THREADS\n"
       "       llama-peer LIBDIR greedy MODEL N_PREDICT ID...\n"
       "       llama-peer LIBDIR follow MODEL N_PREDICT ID... (the last N_PREDICT: forced)\n"
+      "       llama-peer LIBDIR perplexity MODEL CHUNK N_CHUNKS\n"
       "       llama-peer LIBDIR tokenize MODEL\n"
       "       llama-peer LIBDIR quantize IN OUT FTYPE\n");
   std::_Exit(2);

@@ -113,6 +113,35 @@ void tokenize(Side& side, const char* path) {
   }
 }
 
+// How well the text on standard input is predicted: its tokens in chunks, each from an empty
+// context and token by token, the second half of each scored.
+template <typename Side>
+void perplexity(Side& side, const char* path, uint32_t chunk, uint32_t n_chunks) {
+  side.load(path);
+  side.context(chunk + 16, 512, 1);
+  std::string text;
+  for (int c; (c = std::getchar()) != EOF;) text.push_back(static_cast<char>(c));
+  const std::vector<int32_t> ids = side.tokenize(text);
+  double loss = 0;
+  uint32_t n_scored = 0;
+  for (uint32_t first = 0; first + chunk <= ids.size() && first < chunk * n_chunks;
+       first += chunk) {
+    side.clear();
+    for (uint32_t i = 0; i + 1 < chunk; ++i) {
+      std::vector<int32_t> token = {ids[first + i]};
+      side.decode(token);
+      const float* logits = side.logits();
+      if (i + 1 < chunk / 2) continue;
+      const float largest = *std::max_element(logits, logits + side.n_vocab());
+      double sum = 0;
+      for (int32_t v = 0; v < side.n_vocab(); ++v) sum += std::exp(double{logits[v]} - largest);
+      loss += std::log(sum) + largest - logits[ids[first + i + 1]];
+      ++n_scored;
+    }
+  }
+  std::printf("{\"perplexity\": %.9g, \"tokens\": %u}\n", std::exp(loss / n_scored), n_scored);
+}
+
 inline uint32_t number(const char* text) {
   return static_cast<uint32_t>(std::strtoul(text, nullptr, 10));
 }
@@ -133,6 +162,8 @@ bool run(Side& side, int n_args, char** args) {
       prompt.resize(prompt.size() - n_predict);
     }
     greedy(side, args[1], n_predict, prompt, forced);
+  } else if (command == "perplexity" && n_args == 4) {
+    perplexity(side, args[1], number(args[2]), number(args[3]));
   } else if (command == "tokenize" && n_args == 2) {
     tokenize(side, args[1]);
   } else {

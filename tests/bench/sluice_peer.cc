@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
                "usage: sluice-peer bench MODEL N_PROMPT N_DECODE THREADS\n"
                "       sluice-peer greedy MODEL N_PREDICT ID...\n"
                "       sluice-peer follow MODEL N_PREDICT ID... (the last N_PREDICT: forced)\n"
+               "       sluice-peer perplexity MODEL CHUNK N_CHUNKS\n"
                "       sluice-peer tokenize MODEL\n");
   return 2;
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of the README and of docs/serving.md are run as they stand, against a daemon on a port of
-its own; what the pages say of texts and errors must come back. docs/library.md and docs/driver.md have
+"""The commands of the README, docs/quantization.md and docs/serving.md are run as they stand, against a
+daemon on a port of its own; what the pages say of texts and errors must come back. docs/library.md and docs/driver.md have
 tests of their own (test_library.py and the guest test)."""
 
 import os
@@ -63,6 +63,13 @@ class Pages(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         shown = story.split("\n\n")[0].split()
         self.assertEqual(done.stdout.split()[-len(shown):], shown)
+
+    def test_quantization(self):
+        run = [c for c, _ in commands(read("docs/quantization.md"), "    ") if c.startswith("build/bin/")]
+        self.assertGreater(len(run), 2)
+        for command in run:
+            done = shell(command, 0, self.folder)
+            self.assertEqual(done.returncode, 0, f"{command}: {done.stderr}")
 
     def test_serving(self):
         n_curl = 0

@@ -3,6 +3,7 @@
 the same bytes from both quantizers, files of ours that it loads, and the comparison of speeds
 (tests/bench/run), which must not rot between two uses."""
 
+import array
 import json
 import os
 import random
@@ -25,6 +26,8 @@ Q8_0_LOGITS = 0.3
 # Where the best two logits are closer than this, either id may win. No F16 choice that was seen
 # differs (margins do by 0.006); the Q8_0 choices that differ have margins below 0.015.
 F16_TIE, Q8_0_TIE = 0.01, 0.1
+# The same for formats that lose more, whose activations are rounded over 256 values.
+Q_LOGITS, Q_TIE = 0.6, 0.3
 
 
 def peer(side, *args, stdin=b""):
@@ -59,6 +62,12 @@ class Folder(unittest.TestCase):
     def make(self, *command):
         done = sluice(*command)
         self.assertEqual(done.returncode, 0, done.stderr)
+
+    def tensors(self, path):
+        shown = sluice_json("inspect", path, "--json")
+        with open(path, "rb") as file:
+            data = file.read()[shown["data_offset"]:]
+        return {t["name"]: (t["type"], t["shape"], data[t["offset"]:t["offset"] + t["bytes"]]) for t in shown["tensors"]}
 
     def compare(self, model, prompts, n_predict, logits, tie):
         """Prompt logits within `logits` of stock's; then, both fed with our greedy ids, equal choices but
@@ -131,12 +140,6 @@ class Tokens(Folder):
 class Quantizer(Folder):
     """The tensor data of both quantizers is the same to the byte."""
 
-    def tensors(self, path):
-        shown = sluice_json("inspect", path, "--json")
-        with open(path, "rb") as file:
-            data = file.read()[shown["data_offset"]:]
-        return {t["name"]: (t["type"], t["shape"], data[t["offset"]:][:t["bytes"]]) for t in shown["tensors"]}
-
     def test_same_bytes(self):
         tiny = self.path("tiny.gguf")
         self.make("synth", "--preset", "tiny", "--type", "F32", "-o", tiny)
@@ -152,6 +155,82 @@ class Quantizer(Folder):
                     with self.subTest(source=os.path.basename(source), kind=kind, tensor=name):
                         self.assertEqual(ours[name][:2], (its_type, shape))
                         self.assertTrue(data and ours[name][2] == data, "the data differ")
+
+
+class Mixes(Folder):
+    """Every mix: the tensor types and the file type that stock chooses, no larger errors, and the same
+    predictions from stock and us over the same file."""
+
+    # With stock's numbers of general.file_type.
+    TYPES = {"Q2_K": 10, "Q3_K_S": 11, "Q3_K_M": 12, "Q3_K_L": 13, "Q4_0": 2, "Q4_1": 3, "Q4_K_S": 14, "Q4_K_M": 15,
+             "Q5_0": 8, "Q5_1": 9, "Q5_K_S": 16, "Q5_K_M": 17, "Q6_K": 18, "Q8_0": 7}
+    # Those whose blocks of 32 values both choose alike.
+    SAME_CHOICE = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
+
+    def test_types_and_bytes(self):
+        for kind, number in self.TYPES.items():
+            ours, theirs = self.path("ours.gguf"), self.path("theirs.gguf")
+            self.make("quantize", MODEL, ours, kind)
+            peer(THEIRS, "quantize", MODEL, theirs, number)
+            of_ours, of_theirs = (sluice_json("inspect", path, "--json")["metadata"] for path in (ours, theirs))
+            self.assertEqual(of_ours["general.file_type"], of_theirs["general.file_type"], kind)
+            ours, theirs = self.tensors(ours), self.tensors(theirs)
+            n_same = 0
+            for name, (its_type, shape, data) in theirs.items():
+                with self.subTest(kind=kind, tensor=name):
+                    self.assertEqual(ours[name][:2], (its_type, shape))
+                    if its_type in self.SAME_CHOICE:
+                        self.assertTrue(data and ours[name][2] == data, "the data differ")
+                        n_same += 1
+            self.assertEqual(n_same > 20, kind in self.SAME_CHOICE)
+
+    def values(self, path, names):
+        """Values of some tensors, in F32."""
+        whole = self.path("f32.gguf")
+        self.make("quantize", path, whole, "F32")
+        found = {}
+        for name, (_, _, data) in self.tensors(whole).items():
+            if name in names:
+                found[name] = array.array("f")
+                found[name].frombytes(data)
+        return found
+
+    def test_errors_are_no_larger(self):
+        """On every kind of matrix; stock's own files are decoded by us, as the unit tests may."""
+        names = {f"blk.{i}.{part}.weight" for i in (0, 3) for part in ("attn_q", "attn_v", "attn_output")}
+        names.add("blk.1.ffn_down.weight")
+        exact = self.values(MODEL, names)
+        for kind in ("Q2_K", "Q3_K_S", "Q4_K_S", "Q5_K_S", "Q6_K"):
+            ours, theirs = self.path("ours.gguf"), self.path("theirs.gguf")
+            self.make("quantize", MODEL, ours, kind)
+            peer(THEIRS, "quantize", MODEL, theirs, self.TYPES[kind])
+            ours, theirs = self.values(ours, names), self.values(theirs, names)
+            for name in names:
+                with self.subTest(kind=kind, tensor=name):
+                    a, b = (sum((x - y) ** 2 for x, y in zip(side[name], exact[name])) for side in (ours, theirs))
+                    self.assertGreater(a, 0)
+                    self.assertLess(a, b)
+
+    def test_predictions_are_those_of_stock(self):
+        """Perplexity over files of ours, loaded by both."""
+        with open(os.path.join(ROOT, "tests", "data", "tales-valid.txt"), "rb") as file:
+            text = file.read()
+        for kind in self.TYPES:
+            with self.subTest(kind=kind):
+                model = self.path("ours.gguf")
+                self.make("quantize", MODEL, model, kind)
+                ours, theirs = (peer(side, "perplexity", model, 192, 3, stdin=text)[0] for side in (OURS, THEIRS))
+                self.assertEqual(ours["tokens"], theirs["tokens"])
+                self.assertLess(abs(ours["perplexity"] / theirs["perplexity"] - 1), 0.005, (ours, theirs))
+
+    def test_tokens(self):
+        """Greedy tokens over files of ours, but for ties."""
+        prompts = [case["prompt_ids"] for case in fixture("tales-7m-f16.json")["greedy"]][:3]
+        for kind in ("Q4_0", "Q5_1", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K"):
+            model = self.path("ours.gguf")
+            self.make("quantize", MODEL, model, kind)
+            n_equal, n_ties = self.compare(model, prompts, 32, Q_LOGITS, Q_TIE)
+            self.assertGreater(n_equal, n_ties, kind)
 
 
 class Tokenizer(Folder):

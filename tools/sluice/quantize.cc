@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "tools/common/cli.h"
@@ -12,10 +13,49 @@ namespace sluice::cli {
 namespace {
 
 struct QuantizeFlags {
-  std::string in, out, type;
-  unsigned n_threads = 0;
+  std::string in, out;
+  QuantizeOptions options;
+  std::vector<std::string> overrides;  // PATTERN=TYPE
   bool json = false;
 };
+
+// What a mix of tales-7m takes and costs.
+struct MixCost {
+  const char* mix;
+  double bits;  // a weight, all tensors counted
+  double cost;  // perplexity more than F16's
+};
+constexpr MixCost kMixCosts[] = {
+#include "tools/sluice/mix_costs.inc"
+};
+
+// The list of types for --help.
+std::string describe_mixes() {
+  std::string out =
+      "Types, with bits a weight and the perplexity that they add to the embedded model:\n";
+  for (const QuantizeMix& mix : quantize_mixes()) {
+    const auto* known = std::find_if(std::begin(kMixCosts), std::end(kMixCosts),
+                                     [&](const MixCost& c) { return mix.name == c.mix; });
+    out += fmt::format("  {:<7}", mix.name);
+    if (known != std::end(kMixCosts))
+      out += fmt::format(" {:>6.2f} {:>+8.4f}", known->bits, known->cost);
+    if (mix.base.empty()) out += "  every tensor keeps its format, but for overrides";
+    if (!mix.alias.empty()) out += fmt::format("  also {}", mix.alias);
+    out += "\n";
+  }
+  return out + "Rows that are no multiple of 256 or 32 values get the nearest format that fits.";
+}
+
+Result<void> split_overrides(QuantizeFlags& flags) {
+  for (const std::string& text : flags.overrides) {
+    const size_t at = text.rfind('=');
+    if (at == std::string::npos || at == 0) {
+      return fail(EINVAL, fmt::format("--tensor-type {}: expected PATTERN=TYPE", text));
+    }
+    flags.options.overrides.push_back({text.substr(0, at), text.substr(at + 1)});
+  }
+  return {};
+}
 
 void print_table(const std::vector<QuantizedTensor>& tensors) {
   uint64_t n = 0, before = 0, after = 0;
@@ -63,21 +103,30 @@ Action add_quantize(CLI::App& app) {
   app.add_option("out", flags->out, "GGUF file to write; it appears when it is whole")
       ->required()
       ->type_name("OUT");
-  app.add_option("type", flags->type, "format of the matrices: " + joined(quantize_types()))
+  app.add_option("type", flags->options.type, "one of the types below")
       ->required()
       ->type_name("TYPE");
-  app.add_option("-t,--threads", flags->n_threads, "threads; 0: all that this process may use")
+  app.add_option("--tensor-type", flags->overrides,
+                 "format for the tensors whose name the pattern (a regular expression or a part of "
+                 "the name) is found in; may be given several times, the first that fits counts")
+      ->type_name("PATTERN=TYPE");
+  app.add_option("--imatrix", flags->options.importance,
+                 "importance matrix in a GGUF file, as llama.cpp's imatrix tool writes it")
+      ->type_name("FILE");
+  app.add_option("-t,--threads", flags->options.n_threads,
+                 "threads; 0: all that this process may use")
       ->type_name("N");
   app.add_flag("--json", flags->json, "print the table of tensors as JSON");
+  app.footer(describe_mixes());
   return [flags]() -> Result<int> {
+    SLUICE_CHECK(split_overrides(*flags));
     Result<std::vector<QuantizedTensor>> result = fail(0, "");
     {
       ProgressBar bar("quantize", "B");
-      result = quantize(flags->in, flags->out, flags->type, flags->n_threads,
-                        [&](uint64_t done, uint64_t total) {
-                          bar.update(done, total);
-                          return true;
-                        });
+      result = quantize(flags->in, flags->out, flags->options, [&](uint64_t done, uint64_t total) {
+        bar.update(done, total);
+        return true;
+      });
     }
     SLUICE_CHECK(result);
     flags->json ? print_json(*result) : print_table(*result);
