@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "device/access.h"
+#include "device/guard.h"
 
 namespace sluice {
 namespace {
@@ -18,6 +19,10 @@ constexpr char kWhere[] = "mapping";
 template <typename T>
 volatile T* at(void* data, uint64_t offset) {
   return reinterpret_cast<volatile T*>(static_cast<char*>(data) + offset);
+}
+
+tl::unexpected<Error> taken_back() {
+  return fail(ECONNRESET, "mapping: it was taken back: the board was reset, or is gone");
 }
 
 // Are `size` bytes from `offset` inside `length`?
@@ -48,35 +53,49 @@ Mapping::~Mapping() {
 
 Result<uint64_t> Mapping::read(uint64_t offset, unsigned width) const {
   SLUICE_CHECK(check_access(kWhere, size_, offset, width));
-  switch (width) {
-    case 8:
-      return *at<uint8_t>(data_, offset);
-    case 16:
-      return *at<uint16_t>(data_, offset);
-    case 32:
-      return *at<uint32_t>(data_, offset);
-    default:
-      return *at<uint64_t>(data_, offset);
+  uint64_t value = 0;
+  if (!guarded([&value, width, offset, data = data_] {
+        switch (width) {
+          case 8:
+            value = *at<uint8_t>(data, offset);
+            break;
+          case 16:
+            value = *at<uint16_t>(data, offset);
+            break;
+          case 32:
+            value = *at<uint32_t>(data, offset);
+            break;
+          default:
+            value = *at<uint64_t>(data, offset);
+            break;
+        }
+      })) {
+    return taken_back();
   }
+  return value;
 }
 
 Result<void> Mapping::write(uint64_t offset, uint64_t value, unsigned width) {
   SLUICE_CHECK(check_access(kWhere, size_, offset, width));
   SLUICE_CHECK(check_value(kWhere, offset, value, width));
   if (!writable_) return fail(EACCES, "mapping: it was made read-only");
-  switch (width) {
-    case 8:
-      *at<uint8_t>(data_, offset) = static_cast<uint8_t>(value);
-      break;
-    case 16:
-      *at<uint16_t>(data_, offset) = static_cast<uint16_t>(value);
-      break;
-    case 32:
-      *at<uint32_t>(data_, offset) = static_cast<uint32_t>(value);
-      break;
-    default:
-      *at<uint64_t>(data_, offset) = value;
-      break;
+  if (!guarded([value, width, offset, data = data_] {
+        switch (width) {
+          case 8:
+            *at<uint8_t>(data, offset) = static_cast<uint8_t>(value);
+            break;
+          case 16:
+            *at<uint16_t>(data, offset) = static_cast<uint16_t>(value);
+            break;
+          case 32:
+            *at<uint32_t>(data, offset) = static_cast<uint32_t>(value);
+            break;
+          default:
+            *at<uint64_t>(data, offset) = value;
+            break;
+        }
+      })) {
+    return taken_back();
   }
   return {};
 }
@@ -84,13 +103,20 @@ Result<void> Mapping::write(uint64_t offset, uint64_t value, unsigned width) {
 Result<void> Mapping::copy_in(uint64_t offset, std::span<const std::byte> bytes) const {
   SLUICE_CHECK(check_range(size_, offset, bytes.size()));
   if (!writable_) return fail(EACCES, "mapping: it was made read-only");
-  std::memcpy(static_cast<char*>(data_) + offset, bytes.data(), bytes.size());
+  if (!guarded(
+          [&] { std::memcpy(static_cast<char*>(data_) + offset, bytes.data(), bytes.size()); })) {
+    return taken_back();
+  }
   return {};
 }
 
 Result<void> Mapping::copy_out(uint64_t offset, std::span<std::byte> bytes) const {
   SLUICE_CHECK(check_range(size_, offset, bytes.size()));
-  std::memcpy(bytes.data(), static_cast<const char*>(data_) + offset, bytes.size());
+  if (!guarded([&] {
+        std::memcpy(bytes.data(), static_cast<const char*>(data_) + offset, bytes.size());
+      })) {
+    return taken_back();
+  }
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include <iterator>
 
 #include "core/cpu.h"
+#include "device/guard.h"
 #include "device/transport.h"
 
 #if defined(__x86_64__)
@@ -81,12 +82,15 @@ struct Queue::Impl {
     if (transport) transport->free(rings.handle);
   }
 
-  uint32_t collect(std::span<Completion> completions);
+  // Completions that are there. ECONNRESET, ENODEV: the rings were taken back.
+  Result<uint32_t> collect(std::span<Completion> completions);
+  uint32_t collect_unguarded(std::span<Completion> completions);
+  tl::unexpected<Error> taken_back() const;
   nanoseconds spin() const;
   void learn(nanoseconds took);
 };
 
-uint32_t Queue::Impl::collect(std::span<Completion> completions) {
+uint32_t Queue::Impl::collect_unguarded(std::span<Completion> completions) {
   uint32_t n = 0;
   while (n < completions.size() && head != tail) {
     const auto* words = reinterpret_cast<const uint64_t*>(&rings.cq[head & (n_entries - 1)]);
@@ -101,6 +105,19 @@ uint32_t Queue::Impl::collect(std::span<Completion> completions) {
   }
   if (n != 0) __atomic_store_n(&rings.doorbell->cq_head, head, __ATOMIC_RELEASE);
   return n;
+}
+
+Result<uint32_t> Queue::Impl::collect(std::span<Completion> completions) {
+  uint32_t n = 0;
+  if (!guarded([&] { n = collect_unguarded(completions); })) return taken_back();
+  return n;
+}
+
+tl::unexpected<Error> Queue::Impl::taken_back() const {
+  if (const auto info = transport->info(); !info && info.error().code == ENODEV) {
+    return tl::unexpected<Error>(info.error());
+  }
+  return fail(ECONNRESET, fmt::format("queue {}: the board was reset", rings.index));
 }
 
 // How long to look before sleeping: somewhat longer than completions take, or not at all if they
@@ -162,17 +179,22 @@ Result<void> Queue::submit(std::span<const QueueEntry> entries) {
                                     entries.size(), q.n_entries - n_in_flight()));
   }
   if (entries.empty()) return {};
-  for (const QueueEntry& entry : entries) q.rings.sq[q.tail++ & (q.n_entries - 1)] = entry;
   q.submitted_at = Clock::now();
-  __atomic_store_n(&q.rings.doorbell->sq_tail, q.tail, __ATOMIC_RELEASE);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (__atomic_load_n(&q.rings.doorbell->idle, __ATOMIC_ACQUIRE) == 0) return {};
+  bool idle = false;
+  if (!guarded([&] {
+        for (const QueueEntry& entry : entries) q.rings.sq[q.tail++ & (q.n_entries - 1)] = entry;
+        __atomic_store_n(&q.rings.doorbell->sq_tail, q.tail, __ATOMIC_RELEASE);
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        idle = __atomic_load_n(&q.rings.doorbell->idle, __ATOMIC_ACQUIRE) != 0;
+      })) {
+    return q.taken_back();
+  }
+  if (!idle) return {};
   return q.transport->notify(q.rings.handle);
 }
 
 Result<uint32_t> Queue::poll(std::span<Completion> completions) {
-  const uint32_t n = impl_->collect(completions);
-  return n;
+  return impl_->collect(completions);
 }
 
 Result<uint32_t> Queue::wait(std::span<Completion> completions, nanoseconds timeout) {
@@ -182,11 +204,11 @@ Result<uint32_t> Queue::wait(std::span<Completion> completions, nanoseconds time
   }
   const Clock::time_point start = Clock::now();
   const nanoseconds spin = timeout.count() < 0 ? q.spin() : std::min(timeout, q.spin());
-  uint32_t n = q.collect(completions);
+  SLUICE_TRY(uint32_t n, q.collect(completions));
   while (n == 0 && Clock::now() - start < spin) {
     for (int i = 0; i < 16 && n == 0; ++i) {
       pause_cpu();
-      n = q.collect(completions);
+      SLUICE_TRY(n, q.collect(completions));
     }
   }
   while (n == 0) {
@@ -195,7 +217,7 @@ Result<uint32_t> Queue::wait(std::span<Completion> completions, nanoseconds time
       left = std::max(nanoseconds(0), timeout - nanoseconds(Clock::now() - start));
     }
     SLUICE_CHECK(q.transport->wait(q.rings.handle, left, false));
-    n = q.collect(completions);
+    SLUICE_TRY(n, q.collect(completions));
   }
   q.n_waits++;
   q.learn(Clock::now() - q.submitted_at);

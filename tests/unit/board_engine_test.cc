@@ -222,7 +222,7 @@ Test(board_engine, without_recovery_a_fault_is_an_error_in_bounded_time) {
     int code;
   };
   for (const Case& c :
-       {Case{"hang@130", ETIMEDOUT}, Case{"removal@130", EIO}, Case{"corrupt@130", EIO}}) {
+       {Case{"hang@130", ETIMEDOUT}, Case{"removal@130", ENODEV}, Case{"corrupt@130", EIO}}) {
     EngineOptions options = faulty(c.fault);
     options.max_recoveries = 0;
     const auto engine = Engine::create(model, options);

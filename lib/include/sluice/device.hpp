@@ -83,10 +83,12 @@ class Mapping {
 
   // Reads or writes one register of `width` bits (8, 16, 32, 64). EINVAL: width, alignment, or a
   // value too large for the width; ERANGE: outside the mapping; EACCES: mapped read-only.
-  // Once the board is reset or gone, touching the mapping raises SIGBUS, here as through data().
+  // ECONNRESET: the board was reset, or is gone, and the mapping was taken back. Touching it through
+  // data() raises SIGBUS then.
   Result<uint64_t> read(uint64_t offset, unsigned width = 32) const;
   Result<void> write(uint64_t offset, uint64_t value, unsigned width = 32);
-  // Copies many bytes in or out, in no particular order or width. ERANGE, EACCES.
+  // Copies many bytes in or out, in no particular order or width. ERANGE, EACCES,
+  // ECONNRESET.
   Result<void> copy_in(uint64_t offset, std::span<const std::byte> bytes) const;
   Result<void> copy_out(uint64_t offset, std::span<std::byte> bytes) const;
 
