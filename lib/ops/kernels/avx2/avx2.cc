@@ -172,22 +172,44 @@ Bytes load_bytes(const int8_t* p, int h) { return load256(p + 32 * h); }
 Bytes pair(const std::byte* p, size_t apart, int h) {
   return load256(p + static_cast<size_t>(h) * apart);
 }
+// Half h of 64 bytes.
+Bytes adjacent(const std::byte* p, int h) { return load256(p + 32 * h); }
 // Half h of 32 bytes and their high nibbles.
 Bytes split(const std::byte* p, int h) { return h ? _mm256_srli_epi16(load256(p), 4) : load256(p); }
-// 16 bytes of each of blocks 2h and 2h + 1.
-Bytes quarter(const std::byte* p, size_t stride, int h) {
-  const std::byte* first = p + 2 * static_cast<size_t>(h) * stride;
-  return join(load128(first), load128(first + stride));
+uint16_t half_at(const std::byte* p) {
+  uint16_t h;
+  __builtin_memcpy(&h, p, sizeof(h));
+  return h;
+}
+// The f16 numbers at four places.
+__m128i halves4(const std::byte* a, const std::byte* b, const std::byte* c, const std::byte* d) {
+  __m128i all = _mm_cvtsi32_si128(half_at(a));
+  all = _mm_insert_epi16(all, half_at(b), 1);
+  all = _mm_insert_epi16(all, half_at(c), 2);
+  return _mm_insert_epi16(all, half_at(d), 3);
+}
+
+template <size_t kStride, size_t kAt>
+__m128i halves(const std::byte* w) {
+  const std::byte* p = w + kAt;
+  return halves4(p, p + kStride, p + 2 * kStride, p + 3 * kStride);
+}
+// 16 bytes from kAt on of each of blocks 2h and 2h + 1.
+template <size_t kStride, size_t kAt>
+Bytes quarter(const std::byte* w, int h) {
+  const std::byte* first = w + kAt + 2 * static_cast<size_t>(h) * kStride;
+  return join(load128(first), load128(first + kStride));
 }
 __m128i sixteen_bits(const std::byte* p) {
   int16_t bits;
   __builtin_memcpy(&bits, p, sizeof(bits));
   return _mm_set1_epi16(bits);
 }
-// `value` where one of 16 bits of blocks 2h and 2h + 1 is set.
-Bytes bits16(const std::byte* p, size_t stride, char value, int h) {
-  const std::byte* first = p + 2 * static_cast<size_t>(h) * stride;
-  const __m256i words = join(sixteen_bits(first), sixteen_bits(first + stride));
+// `value` where one of 16 bits at kAt of blocks 2h and 2h + 1 is set.
+template <size_t kStride, size_t kAt>
+Bytes bits16(const std::byte* w, char value, int h) {
+  const std::byte* first = w + kAt + 2 * static_cast<size_t>(h) * kStride;
+  const __m256i words = join(sixteen_bits(first), sixteen_bits(first + kStride));
   const __m256i byte = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
   const __m256i half = _mm256_set_epi64x(0x0101010101010101, 0, 0x0101010101010101, 0);
   const __m256i spread_bits = _mm256_and_si256(_mm256_shuffle_epi8(words, half), byte);

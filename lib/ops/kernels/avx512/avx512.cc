@@ -123,28 +123,73 @@ Bytes join(__m256i low, __m256i high) {
 Bytes load_bytes(const int8_t* p, int) { return _mm512_loadu_si512(p); }
 // 32 bytes, and 32 from `apart` behind them.
 Bytes pair(const std::byte* p, size_t apart, int) { return join(load256(p), load256(p + apart)); }
+Bytes adjacent(const std::byte* p, int) { return _mm512_loadu_si512(p); }
 // 32 bytes, and their high nibbles.
 Bytes split(const std::byte* p, int) {
   const __m512i twice = _mm512_broadcast_i64x4(load256(p));
   return _mm512_mask_srli_epi16(twice, 0xffff0000u, twice, 4);
 }
-// 16 bytes of each of four blocks.
-Bytes quarter(const std::byte* p, size_t stride, int) {
-  const __m256i low =
-      _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p)), load128(p + stride), 1);
-  const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p + 2 * stride)),
-                                               load128(p + 3 * stride), 1);
-  return join(low, high);
+uint16_t half_at(const std::byte* p) {
+  uint16_t h;
+  __builtin_memcpy(&h, p, sizeof(h));
+  return h;
 }
-uint64_t sixteen_bits(const std::byte* p) {
-  uint16_t bits;
-  __builtin_memcpy(&bits, p, sizeof(bits));
-  return bits;
+// The f16 numbers at four places.
+__m128i halves4(const std::byte* a, const std::byte* b, const std::byte* c, const std::byte* d) {
+  __m128i all = _mm_cvtsi32_si128(half_at(a));
+  all = _mm_insert_epi16(all, half_at(b), 1);
+  all = _mm_insert_epi16(all, half_at(c), 2);
+  return _mm_insert_epi16(all, half_at(d), 3);
 }
-// `value` where one of 16 bits of each of four blocks is set.
-Bytes bits16(const std::byte* p, size_t stride, char value, int) {
-  const uint64_t bits = sixteen_bits(p) | sixteen_bits(p + stride) << 16 |
-                        sixteen_bits(p + 2 * stride) << 32 | sixteen_bits(p + 3 * stride) << 48;
+
+// Words of four blocks brought together: word j of the result is at byte byte_of(j) of the blocks.
+// All lie within the first or the last 64 bytes.
+template <size_t kStride, size_t kAt>
+struct Gather {
+  static constexpr bool kInTwo = 4 * kStride <= 128;
+  alignas(64) uint16_t order[32];
+  constexpr Gather(size_t words) : order() {
+    for (size_t j = 0; j < 4 * words; ++j) {
+      const size_t at = j / words * kStride + kAt + 2 * (j % words);
+      order[j] = static_cast<uint16_t>(at < 64 ? at / 2 : 32 + (at - (4 * kStride - 64)) / 2);
+    }
+  }
+};
+template <size_t kStride>
+__m512i gather(const std::byte* w, const uint16_t* order) {
+  return _mm512_permutex2var_epi16(_mm512_loadu_si512(w), _mm512_load_si512(order),
+                                   _mm512_loadu_si512(w + 4 * kStride - 64));
+}
+// 16 bytes from kAt on of each of four blocks.
+template <size_t kStride, size_t kAt>
+Bytes quarter(const std::byte* w, int) {
+  if constexpr (Gather<kStride, kAt>::kInTwo) {
+    static constexpr Gather<kStride, kAt> kGather(8);
+    return gather<kStride>(w, kGather.order);
+  } else {
+    const std::byte* p = w + kAt;
+    const __m256i low =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p)), load128(p + kStride), 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p + 2 * kStride)),
+                                                 load128(p + 3 * kStride), 1);
+    return join(low, high);
+  }
+}
+// The f16 number, or any 16 bits, at kAt of each of four blocks.
+template <size_t kStride, size_t kAt>
+__m128i halves(const std::byte* w) {
+  if constexpr (Gather<kStride, kAt>::kInTwo) {
+    static constexpr Gather<kStride, kAt> kGather(1);
+    return _mm512_castsi512_si128(gather<kStride>(w, kGather.order));
+  } else {
+    const std::byte* p = w + kAt;
+    return halves4(p, p + kStride, p + 2 * kStride, p + 3 * kStride);
+  }
+}
+// `value` where one of 16 bits at kAt of each of four blocks is set.
+template <size_t kStride, size_t kAt>
+Bytes bits16(const std::byte* w, char value, int) {
+  const auto bits = static_cast<uint64_t>(_mm_cvtsi128_si64(halves<kStride, kAt>(w)));
   return _mm512_maskz_set1_epi8(bits, value);
 }
 Bytes both(Bytes a, char mask) { return _mm512_and_si512(a, _mm512_set1_epi8(mask)); }

@@ -73,7 +73,8 @@ float dot32(const std::byte* w, const std::byte* column, uint32_t k) {
 
 // Two bits of value i where 32 bytes hold 128 values.
 int two_bits(const std::byte* p, int i) {
-  return byte_at(p, static_cast<size_t>(i / 128 * 32 + i % 32)) >> (i / 32 % 4 * 2) & 3;
+  const auto value = static_cast<size_t>(i);
+  return byte_at(p, value / 128 * 32 + value % 32) >> (i / 32 % 4 * 2) & 3;
 }
 // The bit of value i where byte i % 32 holds one for each 32 values.
 int one_bit(const std::byte* p, int i) {
@@ -81,7 +82,8 @@ int one_bit(const std::byte* p, int i) {
 }
 // The nibble of value i where 32 bytes hold 64 values.
 int nibble64(const std::byte* p, int i) {
-  return byte_at(p, static_cast<size_t>(i / 64 * 32 + i % 32)) >> (i / 32 % 2 * 4) & 15;
+  const auto value = static_cast<size_t>(i);
+  return byte_at(p, value / 64 * 32 + value % 32) >> (i / 32 % 2 * 4) & 15;
 }
 // Scale (part 0) or min (part 4) j of eight in 12 bytes.
 int six_bits(const std::byte* p, size_t j, size_t part) {
@@ -117,7 +119,8 @@ struct Q5_K : LayoutQ5_K {
 };
 struct Q6_K : LayoutQ6_K {
   static int code(const std::byte* p, int i) {
-    const int low = byte_at(p, kNibbles + static_cast<size_t>(i / 128 * 64 + i % 64));
+    const auto value = static_cast<size_t>(i);
+    const int low = byte_at(p, kNibbles + value / 128 * 64 + value % 64);
     return (low >> (i / 64 % 2 * 4) & 15) + two_bits(p + kHigh, i) * 16 - kOffset;
   }
   static int scale(const std::byte* p, size_t j) {
