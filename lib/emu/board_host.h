@@ -36,9 +36,10 @@ class BoardHost {
   // `length` bytes at a bus address, null if the board cannot reach all of them. They stay where
   // they are until the driver has taken the segment or ring that lies there away.
   virtual std::byte* dma(uint64_t address, uint64_t length) = 0;
-  // Pages of 1 << page_shift bytes; null as dma().
-  virtual std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages,
-                                               uint32_t page_shift) = 0;
+  // Pages of 1 << page_shift bytes of which `length` bytes are used, of the last perhaps a part;
+  // null as dma().
+  virtual std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift,
+                                               uint64_t length) = 0;
   // Likewise `length` bytes of device memory.
   virtual std::byte* device_memory(uint64_t offset, uint64_t length) = 0;
   virtual void interrupt(uint32_t vector) = 0;

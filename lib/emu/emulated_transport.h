@@ -93,8 +93,9 @@ class EmulatedTransport final : public Transport, private BoardHost {
   std::byte* dma(uint64_t address, uint64_t length) override {
     return memory_->dma(address, length);
   }
-  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift) override {
-    return memory_->map_pages(std::move(pages), page_shift);
+  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift,
+                                       uint64_t length) override {
+    return memory_->map_pages(std::move(pages), page_shift, length);
   }
   std::byte* device_memory(uint64_t offset, uint64_t length) override {
     return memory_->device_memory(offset, length);

@@ -55,8 +55,9 @@ struct GuestBoard::Impl final : BoardHost {
   std::byte* dma(uint64_t address, uint64_t length) override {
     return guest_memory.dma(address, length);
   }
-  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift) override {
-    return guest_memory.map_pages(std::move(pages), page_shift);
+  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift,
+                                       uint64_t length) override {
+    return guest_memory.map_pages(std::move(pages), page_shift, length);
   }
   std::byte* device_memory(uint64_t offset, uint64_t length) override {
     const uint64_t size = bar.size() - kMemoryOffset;

@@ -6,9 +6,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 
 namespace sluice::emu {
+namespace {
+
+constexpr uint64_t kMmapPage = 4096;
+
+}  // namespace
 
 // With mutex_ held. QEMU has made and sized the file before it connects anywhere.
 Result<void> GuestMemory::open() {
@@ -35,11 +42,12 @@ std::byte* GuestMemory::dma(uint64_t address, uint64_t length) {
   return static_cast<std::byte*>(map_.data()) + address;
 }
 
-std::shared_ptr<PagedView> GuestMemory::map_pages(std::vector<uint64_t> pages,
-                                                  uint32_t page_shift) {
+std::shared_ptr<PagedView> GuestMemory::map_pages(std::vector<uint64_t> pages, uint32_t page_shift,
+                                                  uint64_t length) {
   const uint64_t page = uint64_t{1} << page_shift;
-  const uint64_t size = pages.size() * page;
-  if (pages.empty() || size / page != pages.size()) return nullptr;
+  // Of the last page perhaps a part, which may lie at the end of the guest's memory.
+  const uint64_t size = (length + kMmapPage - 1) / kMmapPage * kMmapPage;
+  if (size < length || pages.size() != size / page + (size % page != 0)) return nullptr;
   auto reserved = MemoryMap::map(Fd(), 0, size, PROT_NONE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, "page list");
   if (!reserved) return nullptr;
@@ -49,8 +57,9 @@ std::shared_ptr<PagedView> GuestMemory::map_pages(std::vector<uint64_t> pages,
   for (size_t i = 0; i < pages.size();) {
     size_t n = 1;
     while (i + n < pages.size() && pages[i + n] == pages[i] + n * page) ++n;
-    const uint64_t bytes = n * page;
-    if (pages[i] % page != 0 || pages[i] > map_.size() || bytes > map_.size() - pages[i]) {
+    const uint64_t bytes = std::min(n * page, size - i * page);
+    if (pages[i] % std::min(page, std::bit_ceil(bytes)) != 0 || pages[i] > map_.size() ||
+        bytes > map_.size() - pages[i]) {
       return nullptr;
     }
     if (::mmap(base + i * page, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file_.get(),

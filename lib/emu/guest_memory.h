@@ -23,7 +23,8 @@ class GuestMemory {
 
   // Null: outside the guest's memory, or it cannot be opened.
   std::byte* dma(uint64_t address, uint64_t length);
-  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift);
+  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift,
+                                       uint64_t length);
 
  private:
   Result<void> open();

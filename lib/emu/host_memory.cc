@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -128,11 +129,11 @@ std::byte* HostMemory::device_memory(uint64_t offset, uint64_t length) const {
   return device_.at(offset);
 }
 
-std::shared_ptr<PagedView> HostMemory::map_pages(std::vector<uint64_t> pages,
-                                                 uint32_t page_shift) const {
+std::shared_ptr<PagedView> HostMemory::map_pages(std::vector<uint64_t> pages, uint32_t page_shift,
+                                                 uint64_t length) const {
   const uint64_t page = uint64_t{1} << page_shift;
-  const uint64_t size = pages.size() * page;
-  if (pages.empty() || size / page != pages.size()) return nullptr;
+  const uint64_t size = (length + kPage - 1) / kPage * kPage;
+  if (size < length || pages.size() != size / page + (size % page != 0)) return nullptr;
   auto reserved = MemoryMap::map(Fd(), 0, size, PROT_NONE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, "page list");
   if (!reserved) return nullptr;
@@ -140,19 +141,23 @@ std::shared_ptr<PagedView> HostMemory::map_pages(std::vector<uint64_t> pages,
   const std::lock_guard lock(mutex_);
   for (size_t i = 0; i < pages.size();) {
     auto it = on_bus_.upper_bound(pages[i]);
-    if (it == on_bus_.begin() || pages[i] % page != 0) return nullptr;
+    const uint64_t left = size - i * page;  // of the last page perhaps a part
+    if (it == on_bus_.begin() || pages[i] % std::min(page, std::bit_ceil(left)) != 0) {
+      return nullptr;
+    }
     const MemoryObject& object = *(--it)->second;
     const uint64_t offset = pages[i] - object.address;
     const uint64_t in_chunk = object.chunk - offset % object.chunk;
-    if (offset >= object.size || in_chunk < page) return nullptr;
+    if (offset >= object.size || in_chunk < std::min(page, left)) return nullptr;
     // As many pages in a row as the file has in a row.
     size_t n = 1;
     while (i + n < pages.size() && pages[i + n] == pages[i] + n * page &&
            (n + 1) * page <= in_chunk) {
       ++n;
     }
-    if (::mmap(base + i * page, n * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-               object.file.get(), static_cast<off_t>(object.file_offset(offset))) == MAP_FAILED) {
+    if (::mmap(base + i * page, std::min(n * page, left), PROT_READ | PROT_WRITE,
+               MAP_SHARED | MAP_FIXED, object.file.get(),
+               static_cast<off_t>(object.file_offset(offset))) == MAP_FAILED) {
       return nullptr;
     }
     i += n;

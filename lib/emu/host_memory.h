@@ -47,7 +47,8 @@ class HostMemory {
 
   std::byte* dma(uint64_t address, uint64_t length) const;
   std::byte* device_memory(uint64_t offset, uint64_t length) const;
-  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift) const;
+  std::shared_ptr<PagedView> map_pages(std::vector<uint64_t> pages, uint32_t page_shift,
+                                       uint64_t length) const;
   // Where the board sees an object.
   std::byte* data(const MemoryObject& object) const {
     return arena(object.kind).at(object.address);

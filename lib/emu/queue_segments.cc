@@ -34,7 +34,7 @@ uint32_t QueueSegments::resolve_pages(BoardHost& host, size_t i, const sluice_sd
       views_[i]->pages() == pages) {
     new_views_[i] = views_[i];
   } else {
-    new_views_[i] = host.map_pages(std::move(pages), entry.page_shift);
+    new_views_[i] = host.map_pages(std::move(pages), entry.page_shift, entry.length);
   }
   if (!new_views_[i]) return SLUICE_SDI_RESULT_DMA;
   ret->base = new_views_[i]->data();
