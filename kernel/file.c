@@ -20,6 +20,7 @@
 #include "file.h"
 #include "irq.h"
 #include "map.h"
+#include "mapinfo.h"
 #include "regs.h"
 #include "reset.h"
 #include "ring.h"
@@ -46,6 +47,7 @@ union sluice_arg {
 	struct sluice_submit submit;
 	struct sluice_wait wait;
 	struct sluice_reset reset;
+	struct sluice_mappings mappings;
 };
 
 static int sluice_info(struct sluice_file *sf, union sluice_arg *arg)
@@ -109,6 +111,7 @@ SLUICE_HANDLER(notify, sluice_ring_notify_call, notify)
 SLUICE_HANDLER(submit, sluice_ring_submit, submit)
 SLUICE_HANDLER(wait, sluice_ring_wait, wait)
 SLUICE_HANDLER(reset, sluice_reset_call, reset)
+SLUICE_HANDLER(mappings, sluice_mapinfo_call, mappings)
 
 /**
  * struct sluice_call - one ioctl
@@ -148,6 +151,8 @@ static const struct sluice_call sluice_calls[] = {
 	SLUICE_CALL(SLUICE_IOC_REG_WRITE, sluice_reg, 48, 0, FMODE_WRITE, sluice_reg_write_arg),
 	SLUICE_CALL(SLUICE_IOC_MAP, sluice_map, 56, SLUICE_MAP_OBJECT, 0, sluice_map_arg),
 	SLUICE_CALL(SLUICE_IOC_IRQ, sluice_irq, 32, SLUICE_IRQ_ENABLE, 0, sluice_irq_arg),
+	SLUICE_CALL(SLUICE_IOC_MAPPINGS, sluice_mappings, 40, SLUICE_MAPPINGS_ALL, 0,
+		    sluice_mappings_arg),
 	SLUICE_CALL(SLUICE_IOC_ALLOC, sluice_alloc, 48, 0, FMODE_WRITE, sluice_alloc_arg),
 	SLUICE_CALL(SLUICE_IOC_FREE, sluice_free, 32, 0, 0, sluice_free_arg),
 	SLUICE_CALL(SLUICE_IOC_QUEUE, sluice_queue, 80,

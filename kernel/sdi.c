@@ -328,6 +328,7 @@ int sluice_sdi_start(struct sluice_sdi *sdi)
 		sdi->generation = seen >> 8;
 	sdi->notify = sluice_sdi_read(sdi, CONTROL, SLUICE_CONTROL_AT(notify));
 	err = sluice_sdi_post(sdi, SLUICE_SDI_ACTION_RESET, 0, SLUICE_RESET_MS);
+	sdi->silent = err == -ETIMEDOUT;
 	if (!err && !(sluice_sdi_read(sdi, CONTROL, SLUICE_CONTROL_AT(status)) &
 		      SLUICE_SDI_STATUS_READY))
 		err = -EIO;
@@ -359,7 +360,8 @@ void sluice_sdi_stop(struct sluice_sdi *sdi)
 {
 	struct sluice_board *board = sdi->board;
 
-	if (sdi->control && board->bus->present(board) &&
+	/* One that did not answer its last reset has no DMA, and is not asked again. */
+	if (sdi->control && !sdi->silent && board->bus->present(board) &&
 	    sluice_sdi_read(sdi, CONTROL, SLUICE_CONTROL_AT(magic)) == SLUICE_SDI_MAGIC)
 		sluice_sdi_post(sdi, SLUICE_SDI_ACTION_RESET, 0, SLUICE_RESET_MS);
 	board->bus->set_master(board, false);

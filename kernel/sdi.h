@@ -111,6 +111,7 @@ struct sluice_vector {
  * @tick: looks after queues: lost interrupts, polling, hangs
  * @n_faults: of the control page when the tick last looked
  * @hung: a request was not answered: the tick is to reset the board
+ * @silent: the last reset was not answered
  * @stopping: @tick must not run again
  */
 struct sluice_sdi {
@@ -138,6 +139,7 @@ struct sluice_sdi {
 	struct delayed_work tick;
 	u64 n_faults;
 	bool hung;
+	bool silent;
 	bool stopping;
 };
 
