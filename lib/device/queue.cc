@@ -218,6 +218,10 @@ Result<uint32_t> Queue::wait(std::span<Completion> completions, nanoseconds time
     }
     SLUICE_CHECK(q.transport->wait(q.rings.handle, left, false));
     SLUICE_TRY(n, q.collect(completions));
+    // A wait that saw what is not there: the board's registers may have read as anything.
+    if (n == 0 && timeout.count() >= 0 && Clock::now() - start >= timeout) {
+      return fail(ETIMEDOUT, fmt::format("queue {}: no completion", index()));
+    }
   }
   q.n_waits++;
   q.learn(Clock::now() - q.submitted_at);

@@ -555,27 +555,27 @@ Result<void> EmulatedTransport::wait(uint32_t handle, std::chrono::nanoseconds t
     n_entries = queue->n_entries;
   }
   if (notify) board_->notify();
-  const uint32_t head = load(driver_->registers().doorbell(index).cq_head);
-  const uint16_t phase = (head / n_entries & 1) == 0 ? 1 : 0;
   const auto start = std::chrono::steady_clock::now();
   Vector& vector = vectors_[index + 1];
   vector.n_waiting.fetch_add(1);
   Result<void> result;
   std::unique_lock lock(vector.mutex);
   for (;;) {
+    const uint32_t head = load(driver_->registers().doorbell(index).cq_head);
+    const uint16_t phase = (head / n_entries & 1) == 0 ? 1 : 0;
     if (*dead) {
       result = fail(ECONNRESET, fmt::format("queue {}: the board was reset", index));
       break;
     }
     result = check_alive();
+    if (result && driver_->all_ones()) {
+      // The doorbell page as well: cq_head means nothing.
+      result = fail(EIO, "emulated board: its registers read all ones");
+    }
     if (!result || load(cq[head & (n_entries - 1)].phase) == phase) break;
     const auto spent = std::chrono::steady_clock::now() - start;
     if (timeout.count() >= 0 && spent >= timeout) {
       result = fail(ETIMEDOUT, fmt::format("queue {}: no completion", index));
-      break;
-    }
-    if (driver_->all_ones()) {
-      result = fail(EIO, "emulated board: its registers read all ones");
       break;
     }
     std::chrono::nanoseconds nap = kLookAgain;

@@ -78,9 +78,7 @@ T must(Result<T> result) {
   cr_assert(result.has_value(), "%s", why(result));
   return std::move(*result);
 }
-inline void must(const Result<void>& result) {
-  cr_assert(result.has_value(), "%s", why(result));
-}
+inline void must(const Result<void>& result) { cr_assert(result.has_value(), "%s", why(result)); }
 
 // A board, its transport for looking behind the scenes, and one queue.
 struct Bench {
