@@ -79,6 +79,24 @@ Result<MemoryMap> map_file(const std::string& path) {
   return MemoryMap::map(fd, 0, size, PROT_READ, MAP_PRIVATE, path);
 }
 
+Result<void> read_all(const Fd& fd, uint64_t offset, std::span<std::byte> bytes,
+                      std::string_view path) {
+  while (!bytes.empty()) {
+    const size_t want = std::min<size_t>(bytes.size(), 0x40000000);
+    const ssize_t n = ::pread(fd.get(), bytes.data(), want, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno(errno, path, "read");
+    if (n == 0) {
+      return fail(EBADMSG, fmt::format("{}: {} bytes are missing at offset {}: the file was cut "
+                                       "short",
+                                       path, bytes.size(), offset));
+    }
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<size_t>(n);
+  }
+  return {};
+}
+
 Result<void> write_all(const Fd& fd, std::span<const std::byte> bytes, std::string_view path) {
   while (!bytes.empty()) {
     // Linux moves at most 0x7ffff000 bytes in one call.

@@ -71,6 +71,9 @@ Result<Fd> open_file(const std::string& path, int flags, mode_t mode = 0);
 Result<Fd> open_regular(const std::string& path, uint64_t& ret_size);
 // The whole of a regular file, read-only. A file of no bytes gives a map of size 0.
 Result<MemoryMap> map_file(const std::string& path);
+// Reads all of `bytes` from `offset` on. EBADMSG: the file ends before.
+Result<void> read_all(const Fd& fd, uint64_t offset, std::span<std::byte> bytes,
+                      std::string_view path);
 // Writes all bytes, however many calls that takes.
 Result<void> write_all(const Fd& fd, std::span<const std::byte> bytes, std::string_view path);
 

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // GgufFile: a checked header over a read-only mapping, and typed access to it.
+#include <fmt/format.h>
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "core/file.h"
 #include "gguf/cursor.h"
@@ -11,7 +16,8 @@ namespace sluice {
 
 struct GgufFile::Impl {
   std::string path;
-  MemoryMap map;  // empty when the bytes are the caller's
+  Fd file;        // none when the bytes are the caller's
+  MemoryMap map;  // likewise
   std::span<const std::byte> bytes;
   uint64_t alignment = gguf::kDefaultAlignment;
   uint64_t data_offset = 0;
@@ -40,7 +46,11 @@ GgufFile::~GgufFile() = default;
 Result<GgufFile> GgufFile::open(const std::string& path) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
-  SLUICE_TRY(impl->map, map_file(path));
+  uint64_t size = 0;
+  SLUICE_TRY(impl->file, open_regular(path, size));
+  if (size > 0) {
+    SLUICE_TRY(impl->map, MemoryMap::map(impl->file, 0, size, PROT_READ, MAP_PRIVATE, path));
+  }
   impl->bytes = impl->map.bytes();
   SLUICE_CHECK(impl->parse());
   return GgufFile(std::move(impl));
@@ -65,6 +75,18 @@ uint64_t GgufFile::data_offset() const { return impl_->data_offset; }
 uint64_t GgufFile::file_size() const { return impl_->bytes.size(); }
 std::span<const GgufKeyValue> GgufFile::metadata() const { return impl_->metadata; }
 std::span<const GgufTensor> GgufFile::tensors() const { return impl_->tensors; }
+Result<void> GgufFile::read(const GgufTensor& tensor, uint64_t offset,
+                            std::span<std::byte> to) const {
+  if (offset > tensor.n_bytes || to.size() > tensor.n_bytes - offset) {
+    return fail(ERANGE, fmt::format("{}: tensor {}: {} bytes from offset {} of {}", impl_->path,
+                                    tensor.name, to.size(), offset, tensor.n_bytes));
+  }
+  if (impl_->file) {
+    return read_all(impl_->file, impl_->data_offset + tensor.offset + offset, to, impl_->path);
+  }
+  std::memcpy(to.data(), data(tensor).data() + offset, to.size());
+  return {};
+}
 std::span<const std::byte> GgufFile::bytes() const { return impl_->bytes; }
 
 const GgufValue* GgufFile::find(std::string_view key) const {

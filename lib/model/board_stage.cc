@@ -51,7 +51,10 @@ class WeightPlan {
   uint64_t size() const { return size_; }
   std::vector<Transfer> transfers(const GgufFile& file) const {
     std::vector<Transfer> out;
-    for (const GgufTensor* t : order_) out.push_back({file.data(*t), offsets_.at(t)});
+    for (const GgufTensor* t : order_) {
+      out.push_back({t->n_bytes, offsets_.at(t),
+                     [&file, t](uint64_t offset, auto to) { return file.read(*t, offset, to); }});
+    }
     return out;
   }
 
@@ -180,7 +183,7 @@ Result<void> BoardStage::load_weights() {
   const StreamBy by =
       (board.capabilities & SLUICE_SDI_CAP_HOST) ? StreamBy::kCopy : StreamBy::kMapping;
   SLUICE_CHECK(writer.write(transfers, by));
-  const Transfer rest{{constants.data(), constants.size()}, 0};
+  const Transfer rest = Transfer::of({constants.data(), constants.size()}, 0);
   writer.destination = &parts_[kSegmentConstants].memory;
   writer.segment = kSegmentConstants;
   writer.progress = {};

@@ -16,8 +16,13 @@
 namespace sluice {
 
 struct Transfer {
-  std::span<const std::byte> from;
+  uint64_t size = 0;
   uint64_t to = 0;  // offset in the destination
+  // Fetches the bytes of the source from `offset` on. EFAULT: `to` is not there any more.
+  std::function<Result<void>(uint64_t offset, std::span<std::byte> to)> read;
+
+  // From memory that outlives the transfer.
+  static Transfer of(std::span<const std::byte> bytes, uint64_t to);
 };
 
 enum class StreamBy : uint8_t { kMapping, kCopy };

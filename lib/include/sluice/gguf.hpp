@@ -95,6 +95,9 @@ class GgufFile {
   const GgufTensor* find_tensor(std::string_view name) const;  // null: absent
   // The tensor's bytes in the mapping: tensor.n_bytes long, inside the file.
   std::span<const std::byte> data(const GgufTensor& tensor) const;
+  // Reads some of those bytes, from `offset` of the tensor on, without the mapping: what is read
+  // once is not worth mapping. ERANGE: outside the tensor; EFAULT: `to` is not there any more.
+  Result<void> read(const GgufTensor& tensor, uint64_t offset, std::span<std::byte> to) const;
   // The whole file.
   std::span<const std::byte> bytes() const;
 
