@@ -45,7 +45,7 @@ struct RawBoard : emu::BoardHost {
     const uint64_t offset = address - kBus;
     return offset > kHostBytes || length > kHostBytes - offset ? nullptr : host.data() + offset;
   }
-  std::shared_ptr<emu::PagedView> map_pages(std::vector<uint64_t>, uint32_t) override {
+  std::shared_ptr<emu::PagedView> map_pages(std::vector<uint64_t>, uint32_t, uint64_t) override {
     return nullptr;
   }
   std::byte* device_memory(uint64_t offset, uint64_t length) override {
