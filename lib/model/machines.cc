@@ -88,15 +88,27 @@ std::string table(const std::vector<MemoryNeed>& needs) {
   return out;
 }
 
-// Finds the most layers that fit, of those wanted; 0: none does.
-Result<uint32_t> fit_layers(const LoadedModel& model, const BoardInfo& board, StageOptions stage,
-                            uint32_t wanted, std::vector<MemoryNeed>& needs) {
+// The board's stage with the most layers that there is room for, of those wanted; null: not one.
+// What fits by the sum of its parts may still not fit a memory that is in pieces.
+Result<std::unique_ptr<Stage>> fit_board_stage(const LoadedModel& model,
+                                               std::shared_ptr<Device> board,
+                                               BoardStageOptions stage, uint32_t wanted,
+                                               EngineInfo& info) {
+  SLUICE_TRY(const BoardInfo about, board->info());
+  info.device_memory_free = about.memory_free;
   for (uint32_t n = wanted; n > 0; --n) {
     stage.first_layer = stage.end_layer - n;
-    SLUICE_TRY(needs, board_memory(model, board, stage));
-    if (total(needs) <= board.memory_free) return n;
+    SLUICE_TRY(info.device_memory, board_memory(model, about, stage));
+    if (total(info.device_memory) > about.memory_free) continue;
+    auto made = make_board_stage(model, board, stage);
+    if (!made && made.error().code == ENOMEM) continue;
+    if (made) {
+      info.device = about.path.empty() ? about.name : about.path;
+      info.device_layers = n;
+    }
+    return made;
   }
-  return 0;
+  return nullptr;
 }
 
 }  // namespace
@@ -119,22 +131,19 @@ Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& option
   info.n_threads = options.n_threads;
   info.n_layers = m.n_layers;
   info.kernels = kernel_choices(model.file(), *kernels);
+  std::unique_ptr<Stage> on_board;
   if (board) {
-    SLUICE_TRY(const BoardInfo about, board->info());
     const uint32_t wanted =
         options.device_layers < 0
             ? m.n_layers
             : std::min(static_cast<uint32_t>(options.device_layers), m.n_layers);
-    info.device_memory_free = about.memory_free;
-    SLUICE_TRY(info.device_layers, fit_layers(model, about, stage, wanted, info.device_memory));
-    if (info.device_layers > 0) {
-      info.device = about.path.empty() ? about.name : about.path;
-    } else if (options.device != "auto" && wanted > 0) {
-      return fail(
-          ENOMEM,
-          fmt::format("{}: not one layer of {} fits: {:.1f} MiB are free, it takes {}",
-                      options.device, m.name, static_cast<double>(about.memory_free) / (1 << 20),
-                      table(info.device_memory)));
+    SLUICE_TRY(on_board, fit_board_stage(model, board, stage, wanted, info));
+    if (!on_board && options.device != "auto" && wanted > 0) {
+      return fail(ENOMEM,
+                  fmt::format("{}: not one layer of {} fits: {:.1f} MiB are free, it takes {}",
+                              options.device, m.name,
+                              static_cast<double>(info.device_memory_free) / (1 << 20),
+                              table(info.device_memory)));
     }
   }
   Stages stages;
@@ -145,11 +154,7 @@ Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& option
     SLUICE_TRY(auto made, make_cpu_stage(model, cpu, *kernels, options.n_threads));
     stages.push_back(std::move(made));
   }
-  if (info.device_layers > 0) {
-    stage.first_layer = on_cpu;
-    SLUICE_TRY(auto made, make_board_stage(model, board, stage));
-    stages.push_back(std::move(made));
-  }
+  if (on_board) stages.push_back(std::move(on_board));
   return stages;
 }
 

@@ -39,6 +39,7 @@ struct EngineFlags {
   EngineOptions options;
   std::string device_layers = "all";
   uint64_t emulator_memory = 0;  // MiB; 0: the default
+  uint64_t device_timeout = 30;  // seconds
   std::vector<std::string> faults;
 };
 // -m, and with `engine` --device and what belongs to it, -t, --isa.

@@ -38,6 +38,11 @@ void add_engine_options(CLI::App& app, EngineFlags& flags) {
                  "layers for the board, the last ones; the others run on the CPU")
       ->type_name("N|all")
       ->capture_default_str();
+  app.add_option("--device-timeout", flags.device_timeout,
+                 "seconds that a board has for a step before it is reset")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{86400}))
+      ->type_name("S")
+      ->capture_default_str();
   app.add_option("--emulator-memory", flags.emulator_memory, "device memory of emu, in MiB")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 20))
       ->type_name("MIB");
@@ -60,6 +65,7 @@ Result<std::unique_ptr<Engine>> make_engine(std::shared_ptr<const Model> model,
                                             const EngineFlags& flags, EngineOptions options) {
   SLUICE_TRY(options.device_layers, parse_layers(flags.device_layers));
   if (flags.emulator_memory > 0) options.emulator.memory_size = flags.emulator_memory << 20;
+  options.device_timeout = std::chrono::seconds(flags.device_timeout);
   for (const std::string& text : flags.faults) {
     SLUICE_TRY(const Fault fault, parse_fault(text));
     options.emulator.faults.push_back(fault);
