@@ -11,11 +11,13 @@
 
 #include "board.h"
 #include "buffer.h"
+#include "debugfs.h"
 #include "file.h"
 #include "irq.h"
 #include "map.h"
 #include "queue.h"
 #include "sdi.h"
+#include "sysfs.h"
 #include "trace.h"
 #include "watchdog.h"
 
@@ -96,6 +98,7 @@ struct sluice_board *sluice_board_alloc(struct device *parent, const struct slui
 	board->bus = bus;
 	mutex_init(&board->reset_lock);
 	init_rwsem(&board->access);
+	mutex_init(&board->reg_lock);
 	mutex_init(&board->mem_lock);
 	INIT_LIST_HEAD(&board->mems);
 	mutex_init(&board->vma_lock);
@@ -121,10 +124,14 @@ int sluice_board_register(struct sluice_board *board)
 	board->misc.fops = &sluice_fops;
 	board->misc.parent = board->parent;
 	board->misc.mode = 0660;
+	board->misc.groups = sluice_groups;
 	err = misc_register(&board->misc);
-	if (!err && board->sdi)
+	if (err)
+		return err;
+	sluice_debugfs_add(board);
+	if (board->sdi)
 		sluice_watchdog_start(board->sdi);
-	return err;
+	return 0;
 }
 
 /**
@@ -193,6 +200,7 @@ void sluice_board_reset_end(struct sluice_board *board)
 void sluice_board_detach(struct sluice_board *board)
 {
 	misc_deregister(&board->misc);
+	sluice_debugfs_remove(board);
 	if (board->sdi)
 		sluice_watchdog_stop(board->sdi);
 	mutex_lock(&board->reset_lock);

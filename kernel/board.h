@@ -7,8 +7,8 @@
  *
  * Lock order, outermost first:
  *	sluice_board.reset_lock, mmap_lock (of any process), sluice_file.lock,
- *	sluice_board.access, sluice_hwq.lock, sluice_sdi.request_lock,
- *	sluice_sdi.queue_lock, sluice_board.mem_lock, sluice_board.vma_lock,
+ *	sluice_board.access, sluice_board.reg_lock, sluice_sdi.clock_lock, sluice_hwq.lock,
+ *	sluice_sdi.request_lock, sluice_sdi.queue_lock, sluice_board.mem_lock, sluice_board.vma_lock,
  *	sluice_sdi.irq_lock, sluice_board.irq_lock
  * No user memory is touched with any of ours held.
  */
@@ -30,6 +30,7 @@
 /* A PCI function has at most six base address registers. */
 #define SLUICE_MAX_WINDOWS 6
 
+struct dentry;
 struct sluice_board;
 struct sluice_mem;
 struct sluice_sdi;
@@ -113,10 +114,12 @@ enum sluice_board_state {
  * @access: held for reading around every use of the hardware, for writing to
  *	change @state
  * @state: whether the hardware may be used
+ * @reg_lock: makes read-modify-write of registers one access
  * @mem_lock: protects @mems, what is behind them, and device memory
  * @mems: struct sluice_mem with memory behind it
  * @vma_lock: protects @vmas
  * @vmas: every mapping of the board, struct sluice_mapping
+ * @debugfs: its directory
  * @irq_lock: protects the interrupt fields below, taken in interrupt context
  * @irq: interrupt number, 0 if none is connected
  * @irq_armed: the line is let through
@@ -139,11 +142,14 @@ struct sluice_board {
 	struct rw_semaphore access;
 	enum sluice_board_state state;
 
+	struct mutex reg_lock;
 	struct mutex mem_lock;
 	struct list_head mems;
 
 	struct mutex vma_lock;
 	struct list_head vmas;
+
+	struct dentry *debugfs;
 
 	spinlock_t irq_lock;
 	unsigned int irq;

@@ -5,16 +5,24 @@
 #include <linux/module.h>
 
 #include "board.h"
+#include "debugfs.h"
 #include "pci.h"
 
 static int __init sluice_init(void)
 {
-	return pci_register_driver(&sluice_pci_driver);
+	int err;
+
+	sluice_debugfs_init();
+	err = pci_register_driver(&sluice_pci_driver);
+	if (err)
+		sluice_debugfs_exit();
+	return err;
 }
 
 static void __exit sluice_exit(void)
 {
 	pci_unregister_driver(&sluice_pci_driver);
+	sluice_debugfs_exit();
 	sluice_board_forget_numbers();
 }
 

@@ -16,6 +16,7 @@
 
 #include "board.h"
 #include "buffer.h"
+#include "clk.h"
 #include "cookie.h"
 #include "file.h"
 #include "irq.h"
@@ -24,6 +25,7 @@
 #include "regs.h"
 #include "reset.h"
 #include "ring.h"
+#include "rw.h"
 #include "sdi.h"
 #include "segment.h"
 #include "queue.h"
@@ -48,6 +50,11 @@ union sluice_arg {
 	struct sluice_wait wait;
 	struct sluice_reset reset;
 	struct sluice_mappings mappings;
+	struct sluice_reg_update reg_update;
+	struct sluice_reg_poll reg_poll;
+	struct sluice_reg_batch reg_batch;
+	struct sluice_clock clock;
+	struct sluice_timer timer;
 };
 
 static int sluice_info(struct sluice_file *sf, union sluice_arg *arg)
@@ -111,6 +118,11 @@ SLUICE_HANDLER(notify, sluice_ring_notify_call, notify)
 SLUICE_HANDLER(submit, sluice_ring_submit, submit)
 SLUICE_HANDLER(wait, sluice_ring_wait, wait)
 SLUICE_HANDLER(reset, sluice_reset_call, reset)
+SLUICE_HANDLER(clock, sluice_clk_call, clock)
+SLUICE_HANDLER(timer, sluice_clk_timer_call, timer)
+SLUICE_HANDLER(reg_update, sluice_reg_update, reg_update)
+SLUICE_HANDLER(reg_poll, sluice_reg_poll, reg_poll)
+SLUICE_HANDLER(reg_batch, sluice_reg_batch, reg_batch)
 SLUICE_HANDLER(mappings, sluice_mapinfo_call, mappings)
 
 /**
@@ -151,6 +163,10 @@ static const struct sluice_call sluice_calls[] = {
 	SLUICE_CALL(SLUICE_IOC_REG_WRITE, sluice_reg, 48, 0, FMODE_WRITE, sluice_reg_write_arg),
 	SLUICE_CALL(SLUICE_IOC_MAP, sluice_map, 56, SLUICE_MAP_OBJECT, 0, sluice_map_arg),
 	SLUICE_CALL(SLUICE_IOC_IRQ, sluice_irq, 32, SLUICE_IRQ_ENABLE, 0, sluice_irq_arg),
+	SLUICE_CALL(SLUICE_IOC_REG_UPDATE, sluice_reg_update, 64, 0, FMODE_WRITE,
+		    sluice_reg_update_arg),
+	SLUICE_CALL(SLUICE_IOC_REG_POLL, sluice_reg_poll, 72, 0, 0, sluice_reg_poll_arg),
+	SLUICE_CALL(SLUICE_IOC_REG_BATCH, sluice_reg_batch, 48, 0, 0, sluice_reg_batch_arg),
 	SLUICE_CALL(SLUICE_IOC_MAPPINGS, sluice_mappings, 40, SLUICE_MAPPINGS_ALL, 0,
 		    sluice_mappings_arg),
 	SLUICE_CALL(SLUICE_IOC_ALLOC, sluice_alloc, 48, 0, FMODE_WRITE, sluice_alloc_arg),
@@ -164,6 +180,9 @@ static const struct sluice_call sluice_calls[] = {
 	SLUICE_CALL(SLUICE_IOC_WAIT, sluice_wait, 48, SLUICE_WAIT_NOTIFY, 0, sluice_wait_arg),
 	SLUICE_CALL(SLUICE_IOC_RESET, sluice_reset, 32, SLUICE_RESET_FORCE, FMODE_WRITE,
 		    sluice_reset_arg),
+	SLUICE_CALL(SLUICE_IOC_CLOCK, sluice_clock, 96, SLUICE_CLOCK_SET | SLUICE_CLOCK_BOOST, 0,
+		    sluice_clock_arg),
+	SLUICE_CALL(SLUICE_IOC_TIMER, sluice_timer, 32, 0, 0, sluice_timer_arg),
 };
 
 /* Takes the caller's struct in, as the head of uapi/sluice.h promises. */
@@ -261,7 +280,10 @@ static int sluice_open(struct inode *inode, struct file *file)
 	sf->next_page = 1;	/* so that 0, the offset of a careless mmap(), is no cookie */
 	sf->irq_seen = sluice_irq_count(board);
 	file->private_data = sf;
-	return nonseekable_open(inode, file);
+	nonseekable_open(inode, file);
+	/* There is no position, but cookies have offsets. */
+	file->f_mode |= FMODE_PREAD | FMODE_PWRITE;
+	return 0;
 }
 
 static int sluice_release(struct inode *inode, struct file *file)
@@ -280,6 +302,8 @@ const struct file_operations sluice_fops = {
 	.owner = THIS_MODULE,
 	.open = sluice_open,
 	.release = sluice_release,
+	.read = sluice_rw_read,
+	.write = sluice_rw_write,
 	.unlocked_ioctl = sluice_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.poll = sluice_poll,

@@ -17,12 +17,14 @@
 #include <linux/slab.h>
 
 #include "board.h"
+#include "clk.h"
 #include "queue.h"
 #include "sdi.h"
 #include "watchdog.h"
 
-/* How long a request and a reset may take. */
+/* How long a request, a pause (entries under way have to end) and a reset may take. */
 #define SLUICE_REQUEST_MS 2000
+#define SLUICE_PAUSE_MS 10000
 #define SLUICE_RESET_MS 5000
 
 #define CONTROL SLUICE_SDI_PAGE_CONTROL
@@ -135,7 +137,8 @@ static int sluice_sdi_post(struct sluice_sdi *sdi, u32 action, u64 argument,
  */
 int sluice_sdi_request(struct sluice_sdi *sdi, u32 action, u64 argument)
 {
-	int err = sluice_sdi_post(sdi, action, argument, SLUICE_REQUEST_MS);
+	unsigned int ms = action == SLUICE_SDI_ACTION_PAUSE ? SLUICE_PAUSE_MS : SLUICE_REQUEST_MS;
+	int err = sluice_sdi_post(sdi, action, argument, ms);
 
 	if (err == -ETIMEDOUT || err == -ENODEV)
 		sluice_watchdog_hung(sdi);
@@ -259,6 +262,7 @@ struct sluice_sdi *sluice_sdi_create(struct sluice_board *board,
 	sdi->board = board;
 	sdi->place = *place;
 	mutex_init(&sdi->request_lock);
+	mutex_init(&sdi->clock_lock);
 	mutex_init(&sdi->queue_lock);
 	spin_lock_init(&sdi->irq_lock);
 	sluice_devmem_init(&sdi->devmem);
@@ -349,6 +353,7 @@ int sluice_sdi_start(struct sluice_sdi *sdi)
 			   sluice_sdi_read64(sdi, CONTROL, SLUICE_CONTROL_AT(irq_events)));
 	sluice_sdi_write64(sdi, CONTROL, SLUICE_CONTROL_AT(irq_mask),
 			   sdi->mode == SLUICE_IRQ_POLL ? U64_MAX : 0);
+	sluice_clk_start(sdi);
 	return 0;
 }
 

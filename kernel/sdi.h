@@ -101,6 +101,8 @@ struct sluice_vector {
  * @notify: what to write there
  * @request_lock: one request at a time
  * @generation: of the last request
+ * @clock_lock: one change of clocks at a time
+ * @timer_hz: what timers are to count with, 0: off (clock_lock)
  * @devmem: device memory (board's mem_lock)
  * @queue_lock: protects @queues for writing, with @irq_lock
  * @queues: by number, NULL: free
@@ -125,6 +127,9 @@ struct sluice_sdi {
 
 	struct mutex request_lock;
 	u32 generation;
+
+	struct mutex clock_lock;
+	u32 timer_hz[SLUICE_SDI_N_TIMERS];
 
 	struct sluice_devmem devmem;
 

@@ -171,6 +171,25 @@ TRACE_EVENT(sluice_reset,
 	TP_printk("%s resets=%u result=%d", __get_str(board), __entry->count, __entry->result)
 );
 
+TRACE_EVENT(sluice_clock,
+	TP_PROTO(const char *board, u32 wanted_hz, u32 system_hz, int result),
+	TP_ARGS(board, wanted_hz, system_hz, result),
+	TP_STRUCT__entry(
+		__string(board, board)
+		__field(u32, wanted_hz)
+		__field(u32, system_hz)
+		__field(int, result)
+	),
+	TP_fast_assign(
+		sluice_assign_str(board, board);
+		__entry->wanted_hz = wanted_hz;
+		__entry->system_hz = system_hz;
+		__entry->result = result;
+	),
+	TP_printk("%s wanted=%u now=%u result=%d", __get_str(board), __entry->wanted_hz,
+		  __entry->system_hz, __entry->result)
+);
+
 #endif /* SLUICE_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

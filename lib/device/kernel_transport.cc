@@ -157,6 +157,56 @@ Result<void> KernelTransport::write_register(uint32_t window, uint64_t offset, u
   return {};
 }
 
+tl::unexpected<Error> KernelTransport::explain_mask(int code, uint32_t index, uint64_t offset,
+                                                    uint64_t mask, uint64_t value, unsigned width) {
+  if (code == EINVAL && (value & ~mask) != 0) {
+    return fail(code, fmt::format("{}: offset {:#x}: value {:#x} has bits outside mask {:#x}",
+                                  where(index), offset, value, mask));
+  }
+  return explain_access(code, index, offset, width, mask);
+}
+
+Result<uint64_t> KernelTransport::update_register(uint32_t window, uint64_t offset, uint64_t mask,
+                                                  uint64_t value, unsigned width) {
+  struct sluice_reg_update arg = {};
+  arg.window = window;
+  arg.width = width;
+  arg.offset = offset;
+  arg.mask = mask;
+  arg.value = value;
+  if (const int code = call(SLUICE_IOC_REG_UPDATE, &arg)) {
+    return explain_mask(code, window, offset, mask, value, width);
+  }
+  return arg.old;
+}
+
+Result<uint64_t> KernelTransport::poll_register(uint32_t window, uint64_t offset, uint64_t mask,
+                                                uint64_t value, std::chrono::nanoseconds timeout,
+                                                unsigned width) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point end = Clock::now() + timeout;
+  for (;;) {
+    struct sluice_reg_poll arg = {};
+    arg.window = window;
+    arg.width = width;
+    arg.offset = offset;
+    arg.mask = mask;
+    arg.value = value;
+    const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(end - Clock::now());
+    // The driver takes a minute at most, and signals end a call: it goes on where it was.
+    constexpr int64_t kMost = 60'000'000'000;
+    arg.timeout_ns = static_cast<uint64_t>(std::clamp<int64_t>(left.count(), 0, kMost));
+    const int code = call_once(SLUICE_IOC_REG_POLL, &arg);
+    if (code == 0) return arg.seen;
+    if (code == EINTR || (code == ETIMEDOUT && left.count() > kMost)) continue;
+    if (code == ETIMEDOUT) {
+      return fail(code, fmt::format("{}: offset {:#x}: not {:#x} under mask {:#x} in time",
+                                    where(window), offset, value, mask));
+    }
+    return explain_mask(code, window, offset, mask, value, width);
+  }
+}
+
 tl::unexpected<Error> KernelTransport::explain_map(int code, uint32_t index, uint64_t offset,
                                                    uint64_t length) {
   const std::string at = where(index);

@@ -47,6 +47,13 @@ class KernelTransport final : public Transport {
   Result<void> notify(uint32_t queue) override;
   Result<void> wait(uint32_t queue, std::chrono::nanoseconds timeout, bool notify) override;
   Result<void> reset(bool force) override;
+  Result<uint64_t> update_register(uint32_t window, uint64_t offset, uint64_t mask, uint64_t value,
+                                   unsigned width) override;
+  Result<uint64_t> poll_register(uint32_t window, uint64_t offset, uint64_t mask, uint64_t value,
+                                 std::chrono::nanoseconds timeout, unsigned width) override;
+  Result<ClockInfo> clock() override;
+  Result<ClockInfo> set_clock(uint32_t system_hz, bool boost) override;
+  Result<uint32_t> set_timer(uint32_t timer, uint32_t hz) override;
   int fd() const override { return fd_; }
 
  private:
@@ -75,6 +82,9 @@ class KernelTransport final : public Transport {
   tl::unexpected<Error> explain_queue(int code, const QueueOptions& options);
   Result<Range> map_cookie(uint64_t cookie, uint64_t length, bool read_only,
                            const std::string& what);
+  tl::unexpected<Error> explain_clock(int code, uint32_t system_hz, bool boost);
+  tl::unexpected<Error> explain_mask(int code, uint32_t window, uint64_t offset, uint64_t mask,
+                                     uint64_t value, unsigned width);
   Result<Rings> map_rings(const struct sluice_queue& made);
 
   std::string path_;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The /dev/sluiceN transport, what boards with the Device Interface have: memory, queues, resets.
+// The /dev/sluiceN transport, what boards with the Device Interface have: memory, queues, resets,
+// clocks.
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "device/kernel_transport.h"
+#include "kernel/shared/clock.h"
 
 namespace sluice {
 namespace {
@@ -235,6 +237,94 @@ Result<void> KernelTransport::reset(bool force) {
   if (code == ENODEV) return failure(code, path_);
   return fail(code, fmt::format("{}: the board does not come up after the reset ({})", path_,
                                 errno_text(code)));
+}
+
+namespace {
+
+ClockInfo clock_info(const struct sluice_clock& arg) {
+  ClockInfo info;
+  info.system_hz = arg.system_hz;
+  info.source = arg.source;
+  info.m = arg.m;
+  info.n = arg.n;
+  info.p = arg.p;
+  info.q = arg.q;
+  info.wait_states = arg.wait_states;
+  info.pll48_hz = arg.pll48_hz;
+  std::copy(std::begin(arg.bus_hz), std::end(arg.bus_hz), info.bus_hz);
+  std::copy(std::begin(arg.timer_hz), std::end(arg.timer_hz), info.timer_hz);
+  info.hsi_hz = arg.hsi_hz;
+  info.hse_hz = arg.hse_hz;
+  info.rated_hz = arg.rated_hz;
+  info.boost_hz = arg.boost_hz;
+  return info;
+}
+
+}  // namespace
+
+tl::unexpected<Error> KernelTransport::explain_clock(int code, uint32_t system_hz, bool boost) {
+  if (code == EOPNOTSUPP) return fail(ENOTSUP, path_ + ": this board has no clock block");
+  if (code == EIO) {
+    return fail(code, path_ +
+                          ": the board did not follow: it runs from its internal oscillator "
+                          "now, or needs a reset");
+  }
+  if (code == ETIMEDOUT) return fail(code, path_ + ": the board's queues did not drain");
+  if (code != EDOM && code != ERANGE && code != EPERM) return failure(code, path_);
+  SLUICE_TRY(const ClockInfo now, clock());
+  if (code == EPERM && system_hz > now.rated_hz && !boost) {
+    return fail(code, fmt::format("{}: {} Hz is above the rated {}, and boost was not asked for",
+                                  path_, system_hz, now.rated_hz));
+  }
+  if (code == EPERM) return fail(code, path_ + ": only root may change clocks");
+  if (code == ERANGE) {
+    return fail(code, fmt::format("{}: {} Hz: expected 1000000 to {}, and timers that can keep "
+                                  "their frequencies",
+                                  path_, system_hz, now.boost_hz));
+  }
+  const struct sluice_clock_board board = {now.hsi_hz, now.hse_hz, now.rated_hz, now.boost_hz, 0};
+  uint32_t below = 0, above = 0;
+  sluice_clock_nearest(&board, system_hz, &below, &above);
+  return fail(code, fmt::format("{}: no dividers give {} Hz; the nearest are {} and {}", path_,
+                                system_hz, below, above));
+}
+
+Result<ClockInfo> KernelTransport::clock() {
+  struct sluice_clock arg = {};
+  if (const int code = call(SLUICE_IOC_CLOCK, &arg)) {
+    if (code == EOPNOTSUPP) return fail(ENOTSUP, path_ + ": this board has no clock block");
+    return failure(code, path_);
+  }
+  return clock_info(arg);
+}
+
+Result<ClockInfo> KernelTransport::set_clock(uint32_t system_hz, bool boost) {
+  struct sluice_clock arg = {};
+  arg.flags = SLUICE_CLOCK_SET | (boost ? SLUICE_CLOCK_BOOST : 0);
+  arg.system_hz = system_hz;
+  if (const int code = call(SLUICE_IOC_CLOCK, &arg)) return explain_clock(code, system_hz, boost);
+  return clock_info(arg);
+}
+
+Result<uint32_t> KernelTransport::set_timer(uint32_t timer, uint32_t hz) {
+  struct sluice_timer arg = {};
+  arg.timer = timer;
+  arg.hz = hz;
+  switch (const int code = call(SLUICE_IOC_TIMER, &arg)) {
+    case 0:
+      return arg.hz;
+    case EINVAL:
+      return fail(code, fmt::format("{}: timer {} at {} Hz: expected timer 0 to {} and a frequency "
+                                    "above 0",
+                                    path_, timer, hz, SLUICE_SDI_N_TIMERS - 1));
+    case ERANGE:
+      return fail(code,
+                  fmt::format("{}: timer {}: {} Hz cannot be made of its clock", path_, timer, hz));
+    case EPERM:
+      return fail(code, path_ + ": only root may change timers");
+    default:
+      return explain_clock(code, 0, false);
+  }
 }
 
 }  // namespace sluice
