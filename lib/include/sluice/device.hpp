@@ -83,8 +83,8 @@ class Mapping {
 
   // Reads or writes one register of `width` bits (8, 16, 32, 64). EINVAL: width, alignment, or a
   // value too large for the width; ERANGE: outside the mapping; EACCES: mapped read-only.
-  // ECONNRESET: the board was reset, or is gone, and the mapping was taken back. Touching it through
-  // data() raises SIGBUS then.
+  // ECONNRESET: the board was reset, or is gone, and the mapping was taken back. Touching it
+  // through data() raises SIGBUS then.
   Result<uint64_t> read(uint64_t offset, unsigned width = 32) const;
   Result<void> write(uint64_t offset, uint64_t value, unsigned width = 32);
   // Copies many bytes in or out, in no particular order or width. ERANGE, EACCES,
