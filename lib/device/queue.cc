@@ -216,8 +216,11 @@ Result<uint32_t> Queue::wait(std::span<Completion> completions, nanoseconds time
     if (timeout.count() >= 0) {
       left = std::max(nanoseconds(0), timeout - nanoseconds(Clock::now() - start));
     }
-    SLUICE_CHECK(q.transport->wait(q.rings.handle, left, false));
-    SLUICE_TRY(n, q.collect(completions));
+    const Result<void> waited = q.transport->wait(q.rings.handle, left, false);
+    // What came before the board went is there all the same.
+    const Result<uint32_t> collected = q.collect(completions);
+    if (!waited && (!collected || *collected == 0)) return tl::unexpected<Error>(waited.error());
+    SLUICE_TRY(n, collected);
     // A wait that saw what is not there: the board's registers may have read as anything.
     if (n == 0 && timeout.count() >= 0 && Clock::now() - start >= timeout) {
       return fail(ETIMEDOUT, fmt::format("queue {}: no completion", index()));

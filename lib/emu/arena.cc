@@ -73,7 +73,7 @@ Result<void> Arena::plug(uint64_t address, const Fd& file, uint64_t offset, uint
 
 void Arena::unplug(uint64_t address, uint64_t length) {
   // Cannot fail: it takes the place of a mapping that is there.
-  ::mmap(at(address), length, protection_, kReserve | MAP_FIXED, -1, 0);
+  static_cast<void>(::mmap(at(address), length, protection_, kReserve | MAP_FIXED, -1, 0));
 }
 
 }  // namespace sluice::emu

@@ -71,7 +71,8 @@ Result<Fault> parse_fault(const std::string& text) {
 
 namespace emu {
 
-Injector::Injector(std::vector<Fault> faults, uint64_t seed) : left_(faults.size()), rng_(seed) {
+Injector::Injector(const std::vector<Fault>& faults, uint64_t seed)
+    : left_(faults.size()), rng_(seed) {
   faults_.reserve(faults.size());
   for (const Fault& fault : faults) faults_.push_back({fault});
 }

@@ -14,7 +14,7 @@ namespace sluice::emu {
 
 class Injector {
  public:
-  Injector(std::vector<Fault> faults, uint64_t seed);
+  Injector(const std::vector<Fault>& faults, uint64_t seed);
 
   // Whether a fault of this kind happens now that `n_entries` have been completed. `chance`: also
   // draw for those that happen by chance. A fault by script happens once.

@@ -18,7 +18,8 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kLargePage = uint64_t{2} << 20;
 // Bus addresses are unlike offsets in device memory, so that neither passes for the other.
 constexpr uint64_t kBusBase = uint64_t{1} << 40;
-constexpr uint64_t kBusSize = uint64_t{1} << 40;
+// Of address space, as much as this process may have of it.
+constexpr uint64_t kMostBus = uint64_t{64} << 30, kLeastBus = uint64_t{1} << 30;
 // Scattered memory: pieces at least this large, and at most this many.
 constexpr uint64_t kLeastChunk = 65536;
 constexpr uint64_t kMostChunks = 256;
@@ -37,18 +38,23 @@ std::vector<uint64_t> MemoryObject::pages(uint64_t offset, uint64_t length) cons
   return out;
 }
 
-HostMemory::HostMemory(uint64_t size, Arena device, Arena bus)
+HostMemory::HostMemory(uint64_t size, Arena device, uint64_t bus_size, Arena bus)
     : device_size_(size),
       device_(std::move(device)),
       bus_(std::move(bus)),
       device_ranges_(0, size),
-      bus_ranges_(kBusBase, kBusSize) {}
+      bus_ranges_(kBusBase, bus_size) {}
 
 Result<std::unique_ptr<HostMemory>> HostMemory::create(uint64_t device_memory_size) {
   SLUICE_TRY(Arena device, Arena::create(0, device_memory_size, true));
-  SLUICE_TRY(Arena bus, Arena::create(kBusBase, kBusSize, false));
+  uint64_t bus_size = kMostBus;
+  auto bus = Arena::create(kBusBase, bus_size, false);
+  for (; !bus && bus_size > kLeastBus; bus = Arena::create(kBusBase, bus_size, false)) {
+    bus_size /= 2;
+  }
+  if (!bus) return tl::unexpected<Error>(std::move(bus).error());
   return std::unique_ptr<HostMemory>(
-      new HostMemory(device_memory_size, std::move(device), std::move(bus)));
+      new HostMemory(device_memory_size, std::move(device), bus_size, std::move(*bus)));
 }
 
 Result<void> HostMemory::plug(const MemoryObject& object) {
@@ -61,8 +67,10 @@ Result<void> HostMemory::plug(const MemoryObject& object) {
 }
 
 Result<std::shared_ptr<MemoryObject>> HostMemory::allocate(MemoryKind kind, uint64_t size) {
-  if (size == 0 || size > kBusSize) {
-    return fail(EINVAL, fmt::format("memory: {} bytes: expected 1 to {}", size, kBusSize));
+  if (size == 0) return fail(EINVAL, "memory: 0 bytes: expected at least one");
+  if (size > std::max(device_size_, kMostBus)) {
+    return fail(ENOMEM,
+                fmt::format("{} bytes: neither device memory nor the bus has so many", size));
   }
   auto object = std::make_shared<MemoryObject>();
   object->kind = kind;

@@ -56,7 +56,7 @@ class HostMemory {
   uint64_t device_bytes_free() const;
 
  private:
-  HostMemory(uint64_t size, Arena device, Arena bus);
+  HostMemory(uint64_t size, Arena device, uint64_t bus_size, Arena bus);
   const Arena& arena(MemoryKind kind) const { return kind == MemoryKind::kDevice ? device_ : bus_; }
   Result<void> plug(const MemoryObject& object);
 
