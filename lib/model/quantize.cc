@@ -2,12 +2,13 @@
 // Rewrites a GGUF file with its matrices in another format. Everything else is kept as it is;
 // general.file_type and general.quantization_version follow, with llama.cpp's numbers.
 #include <fmt/format.h>
+#include <regex.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <cmath>
+#include <memory>
 #include <optional>
-#include <regex>
 
 #include <sluice/gguf.hpp>
 #include <sluice/quantize.hpp>
@@ -28,11 +29,39 @@ bool same_file(const std::string& a, const std::string& b) {
                     first.st_dev == second.st_dev && first.st_ino == second.st_ino);
 }
 
+// A POSIX extended regular expression.
+class Pattern {
+ public:
+  // EINVAL says what is wrong with it.
+  static Result<Pattern> compile(const std::string& text) {
+    regex_t raw;
+    if (const int error = regcomp(&raw, text.c_str(), REG_EXTENDED | REG_NOSUB)) {
+      char message[128];
+      regerror(error, &raw, message, sizeof(message));
+      return fail(EINVAL, message);
+    }
+    return Pattern(raw);
+  }
+  bool found_in(const std::string& text) const {
+    return regexec(compiled_.get(), text.c_str(), 0, nullptr, 0) == 0;
+  }
+
+ private:
+  struct Free {
+    void operator()(regex_t* r) const {
+      regfree(r);
+      delete r;
+    }
+  };
+  explicit Pattern(const regex_t& raw) : compiled_(new regex_t(raw)) {}
+  std::unique_ptr<regex_t, Free> compiled_;
+};
+
 // What is asked for, looked up and checked.
 struct Plan {
   const Mix& mix;
   MixModel model;
-  std::vector<std::pair<std::regex, const Format*>> overrides;
+  std::vector<std::pair<Pattern, const Format*>> overrides;
   std::optional<Importance> importance;
 };
 
@@ -48,11 +77,12 @@ Result<void> add_overrides(const QuantizeOptions& options, Plan& plan) {
       return fail(EINVAL, fmt::format("override {}={}: unknown type, expected one of {}", o.pattern,
                                       o.type, fmt::join(quantize_types(), ", ")));
     }
-    try {
-      plan.overrides.emplace_back(std::regex(o.pattern), format);
-    } catch (const std::regex_error& e) {
-      return fail(EINVAL, fmt::format("override {}={}: {}", o.pattern, o.type, e.what()));
+    auto pattern = Pattern::compile(o.pattern);
+    if (!pattern) {
+      return fail(EINVAL,
+                  fmt::format("override {}={}: {}", o.pattern, o.type, pattern.error().message));
     }
+    plan.overrides.emplace_back(std::move(*pattern), format);
   }
   return {};
 }
@@ -82,7 +112,7 @@ const Format& choose_format(const GgufTensor& tensor, const Plan& plan) {
   for (const uint64_t dim : tensor.shape) n_dims += dim > 1;
   if (n_dims < 2 || !own.decode) return own;
   for (const auto& [pattern, format] : plan.overrides) {
-    if (std::regex_search(tensor.name, pattern)) return fitting_format(*format, tensor.shape[0]);
+    if (pattern.found_in(tensor.name)) return fitting_format(*format, tensor.shape[0]);
   }
   const std::string_view name = tensor.name;
   if (!plan.mix.base || name.ends_with("_norm.weight") || name.ends_with("ffn_gate_inp.weight")) {

@@ -26,7 +26,7 @@ struct QuantizedTensor {
 
 // A format for the tensors whose name a pattern is found in.
 struct TensorOverride {
-  std::string pattern;  // regular expression (ECMAScript); plain text is a part of the name
+  std::string pattern;  // POSIX extended regular expression; plain text is a part of the name
   std::string type;     // format, not a mix
 };
 
