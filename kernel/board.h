@@ -7,9 +7,10 @@
  *
  * Lock order, outermost first:
  *	sluice_board.reset_lock, mmap_lock (of any process), sluice_file.lock,
- *	sluice_board.access, sluice_board.reg_lock, sluice_sdi.clock_lock, sluice_hwq.lock,
- *	sluice_sdi.request_lock, sluice_sdi.queue_lock, sluice_board.mem_lock, sluice_board.vma_lock,
- *	sluice_sdi.irq_lock, sluice_board.irq_lock
+ *	sluice_board.access, sluice_board.reg_lock, sluice_sdi.clock_lock,
+ *	sluice_hwq.lock, sluice_sdi.request_lock, sluice_sdi.queue_lock,
+ *	sluice_board.mem_lock, sluice_board.vma_lock, sluice_sdi.irq_lock,
+ *	sluice_board.irq_lock
  * No user memory is touched with any of ours held.
  */
 #ifndef SLUICE_BOARD_H
