@@ -25,6 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
+using namespace std::chrono_literals;
 
 static_assert(sizeof(QueueEntry) == 64 && sizeof(Completion) == 16);
 
@@ -33,8 +34,12 @@ static_assert(sizeof(QueueEntry) == 64 && sizeof(Completion) == 16);
 constexpr nanoseconds kLongestSpin = std::chrono::microseconds(100);
 constexpr nanoseconds kLongestSpinFewCpus = std::chrono::microseconds(20);
 constexpr unsigned kFewCpus = 2;
-// Waits after which it is tried anew whether completions have become quick.
-constexpr uint32_t kTryAgain = 32;
+// Of so many waits, the first few look long enough for a board that has to wake up: where both
+// sides sleep, each makes the other's work late, and neither would find out that it need not be.
+constexpr uint32_t kRound = 64, kTries = 8;
+constexpr nanoseconds kTrySpin = std::chrono::microseconds(60);
+// Completions that take longer than this do so because there is work behind them.
+constexpr nanoseconds kWork = std::chrono::microseconds(500);
 
 nanoseconds longest_spin() {
   static const unsigned n = usable_cpus();
@@ -73,9 +78,10 @@ struct Queue::Impl {
   std::shared_ptr<Transport> transport;
   Transport::Rings rings;
   uint32_t n_entries = 0, n_segments = 0;
-  uint32_t tail = 0, head = 0;     // submitted and collected, free-running
-  Clock::time_point submitted_at;  // the last time
-  nanoseconds expected{0};         // from a submission to its first completion, smoothed
+  uint32_t tail = 0, head = 0;          // submitted and collected, free-running
+  Clock::time_point submitted_at;       // the last time
+  nanoseconds expected{0};              // from a submission to its first completion, smoothed
+  nanoseconds patience = kLongestSpin;  // for looking: less where it keeps the board from its work
   uint32_t n_waits = 0;
 
   ~Impl() {
@@ -124,8 +130,11 @@ tl::unexpected<Error> Queue::Impl::taken_back() const {
 // take longer than looking is worth.
 nanoseconds Queue::Impl::spin() const {
   const nanoseconds longest = longest_spin();
-  if (n_waits % kTryAgain == 0) return longest;
-  return expected > longest ? nanoseconds(0) : std::min(longest, 2 * expected + nanoseconds(1000));
+  if (longest.count() != 0 && n_waits % kRound < kTries && expected < kWork) {
+    return std::min(kTrySpin, patience);
+  }
+  if (expected > longest) return nanoseconds(0);
+  return std::min({longest, patience, 2 * expected + nanoseconds(1000)});
 }
 
 void Queue::Impl::learn(nanoseconds took) { expected += (took - expected) / 4; }
@@ -211,6 +220,8 @@ Result<uint32_t> Queue::wait(std::span<Completion> completions, nanoseconds time
       SLUICE_TRY(n, q.collect(completions));
     }
   }
+  const Clock::time_point looked = Clock::now();
+  const bool asleep = n == 0;
   while (n == 0) {
     nanoseconds left = timeout;
     if (timeout.count() >= 0) {
@@ -227,6 +238,9 @@ Result<uint32_t> Queue::wait(std::span<Completion> completions, nanoseconds time
     }
   }
   q.n_waits++;
+  // It came as soon as nobody looked: the board had been waiting for this processor.
+  const bool in_the_way = asleep && spin.count() > 0 && Clock::now() - looked < spin;
+  q.patience = in_the_way ? q.patience / 2 : std::min(kLongestSpin, q.patience * 2 + 100ns);
   q.learn(Clock::now() - q.submitted_at);
   return n;
 }

@@ -21,7 +21,7 @@ namespace {
 
 // Looking longer than this pays only where a processor has nothing else to do.
 constexpr std::chrono::nanoseconds kLongestSpin = std::chrono::microseconds(100);
-constexpr std::chrono::nanoseconds kLongestSpinFewCpus = std::chrono::microseconds(30);
+constexpr std::chrono::nanoseconds kLongestSpinFewCpus = std::chrono::microseconds(60);
 constexpr unsigned kFewCpus = 2;
 
 std::chrono::nanoseconds default_spin() {
@@ -184,6 +184,18 @@ std::optional<Board::Time> Board::next_deadline() const {
   return nearest;
 }
 
+// How long to look for work the next time, now that looking was in vain and work came after a sleep
+// of `slept`. Sooner than it was looked for: whoever makes the work was waiting for this processor.
+// Soon: a longer look would have found it. Late: no look would have.
+void Board::learn(std::chrono::nanoseconds slept) {
+  const std::chrono::nanoseconds longest(longest_spin_.load());
+  if (slept < spin_ || slept >= longest) {
+    spin_ /= 2;
+  } else {
+    spin_ = std::min(longest, spin_ * 2 + std::chrono::nanoseconds(500));
+  }
+}
+
 // Whoever stores a doorbell and then reads `idle` finds it set, or is found by the last look.
 void Board::sleep() {
   set_idle(true);
@@ -202,12 +214,7 @@ void Board::sleep() {
     ::ppoll(&poll_fd, 1, deadline ? &left : nullptr, nullptr);
     uint64_t count = 0;
     [[maybe_unused]] const ssize_t n = ::read(notify_.get(), &count, sizeof(count));
-    // Work that comes soon is worth looking for; work that does not come is not.
-    const std::chrono::nanoseconds longest(longest_spin_.load());
-    const bool soon = std::chrono::steady_clock::now() - start < longest;
-    spin_ = soon ? std::min(longest, spin_ * 2 + std::chrono::nanoseconds(500))
-                 : std::max(longest / 16, spin_ / 2);
-    if (longest.count() == 0) spin_ = longest;
+    learn(std::chrono::steady_clock::now() - start);
   }
   set_idle(false);
 }

@@ -78,6 +78,7 @@ class Board {
   void serve();
   bool pass();
   void sleep();
+  void learn(std::chrono::nanoseconds slept);
   std::optional<Time> next_deadline() const;
   void set_idle(bool idle);
   bool works() const { return condition_ == Condition::kWorking && !clock_.hung(); }

@@ -180,6 +180,9 @@ Test(queue, four_threads_on_four_queues) {
 // the processors in some of them.
 Test(queue, a_round_trip_takes_less_than_two_microseconds) {
   if (light() || usable_cpus() < 2) cr_skip_test("needs two processors at full speed");
+  double load = 0;
+  getloadavg(&load, 1);
+  if (load > 2 * usable_cpus()) cr_skip_test("the machine is busy with other things");
   Bench bench;
   using Clock = std::chrono::steady_clock;
   double best = 1e9;
