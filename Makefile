@@ -38,10 +38,10 @@ PKGS_build := g++ pkg-config libpcre2-dev libboost1.81-dev nlohmann-json3-dev li
 PKGS_kernel := gcc linux-headers-amd64 sparse kmod
 PKGS_unit := libcriterion-dev valgrind
 PKGS_e2e := nodejs npm python3 curl systemd man-db
-PKGS_vm := qemu-system-x86 busybox-static python3
+PKGS_vm := qemu-system-x86 busybox-static strace python3
 PKGS_lint := clang-format clang-tidy shellcheck python3 binutils man-db git
 
-.PHONY: all build kernel run serve check check-unit check-e2e check-vm check-lint bench lint format clean help install
+.PHONY: all build kernel run serve check check-unit check-e2e check-vm check-model check-lint bench lint format clean help install
 all: build
 
 # need-GROUP installs the packages of a group, once.
@@ -116,6 +116,7 @@ help:
 #: make check-unit            unit tests: plain, sanitized (ASan, UBSan) and under valgrind
 #: make check-e2e             the programs, the C library and the daemon as users meet them
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
+#: make check-model           the same bits on the CPU, an emulated board, and a board behind the driver in a guest
 #: make fuzz                  the GGUF fuzzer for a minute, at least 10,000 files
 #: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
 #: make format                apply clang-format

@@ -3,4 +3,4 @@ include $(wildcard tests/*/module.mk)
 
 # make check runs the suites one after the other (they time themselves) and adds up their last lines.
 check:
-	+$(Q)tests/run-suites lint unit e2e vm
+	+$(Q)tests/run-suites lint unit e2e vm model
