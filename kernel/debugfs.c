@@ -2,7 +2,8 @@
 /*
  * debugfs.c - /sys/kernel/debug/sluice/sluiceN: queues, segments and mappings.
  *
- * For people who look for a fault. Nothing here is an interface.
+ * For people who look for a fault, and for `sluicectl who`, which goes with the
+ * driver: it looks for "pid N". Nothing here is an interface.
  */
 #include <linux/debugfs.h>
 #include <linux/mm.h>
@@ -24,9 +25,9 @@ static const char *const sluice_type_names[] = { "uncached", "write-combined", "
 static void sluice_show_queue(struct seq_file *m, struct sluice_hwq *q)
 {
 	mutex_lock(&q->lock);
-	seq_printf(m, "queue %u: %s rings of %u, %u segments, vector %u", q->index,
+	seq_printf(m, "queue %u: %s rings of %u, %u segments, vector %u, pid %d", q->index,
 		   q->flags & SLUICE_QUEUE_KERNEL ? "driver's" : "user's", q->n_entries,
-		   q->n_segments, q->vector);
+		   q->n_segments, q->vector, pid_vnr(q->pid));
 	if (q->dead) {
 		seq_puts(m, ", dead\n");
 	} else {

@@ -8,6 +8,8 @@
  */
 #include <linux/eventfd.h>
 #include <linux/log2.h>
+#include <linux/pid.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "board.h"
@@ -34,6 +36,7 @@ static void sluice_queue_release(struct sluice_object *object)
 	sluice_mem_put(q->page);
 	if (q->eventfd)
 		eventfd_ctx_put(q->eventfd);
+	put_pid(q->pid);
 	kvfree(q->grips);
 	kvfree(q->slots);
 	bitmap_free(q->busy);
@@ -95,6 +98,7 @@ static struct sluice_hwq *sluice_queue_new(struct sluice_file *sf, const struct 
 	get_device(&sf->board->dev);
 	q->sdi = sf->board->sdi;
 	q->sf = sf;
+	q->pid = get_pid(task_tgid(current));
 	q->flags = arg->flags;
 	q->n_entries = arg->n_entries;
 	q->n_segments = arg->n_segments;

@@ -13,6 +13,7 @@
 #include "uapi/sluice_sdi.h"
 
 struct eventfd_ctx;
+struct pid;
 struct sluice_board;
 struct sluice_file;
 struct sluice_mem;
@@ -51,6 +52,7 @@ struct sluice_progress {
  * @object: references
  * @sdi: the board's interface; the board is referenced
  * @sf: whose it is; not to be touched by those who only hold a reference
+ * @pid: process that made it
  * @handle: of it
  * @index: number on the board
  * @flags: SLUICE_QUEUE_*
@@ -81,6 +83,7 @@ struct sluice_hwq {
 	struct sluice_object object;
 	struct sluice_sdi *sdi;
 	struct sluice_file *sf;
+	struct pid *pid;
 	u32 handle;
 	u32 index;
 	u32 flags;

@@ -93,6 +93,50 @@ class Tools(unittest.TestCase):
         self.assertEqual((out["failed"], out["left_out"]), (0, 0))
         self.assertGreater(out["passed"], 20)
 
+    def sluicectl(self, status, *args):
+        """Both outputs of sluicectl on the emulated board, which has to end with that status."""
+        done = run("sluicectl", "-d", "emu", *args)
+        self.assertEqual(done.returncode, status, (args, done.stderr))
+        return done.stdout + done.stderr
+
+    def test_reset(self):
+        self.assertEqual(self.sluicectl(0, "reset"), "")
+        self.assertEqual(json.loads(self.sluicectl(0, "reset", "--force", "--json"))["resets"], 1)
+
+    def test_clocks(self):
+        self.assertIn("system       168 MHz", self.sluicectl(0, "clk", "show"))
+        for text in ("100MHz", "100M", "100000kHz", "0.1GHz", "100000000", "100000000Hz"):
+            clock = json.loads(self.sluicectl(0, "clk", "set", text, "--json"))
+            self.assertEqual((clock["system_hz"], clock["wait_states"]), (100000000, 3), text)
+        for args, hz in ((("set", "default"), 168), (("default",), 168), (("boost", "--yes"), 216),
+                         (("set", "216MHz", "-y"), 216)):
+            self.assertIn(f"system       {hz} MHz", self.sluicectl(0, "clk", *args))
+        refused = self.sluicectl(1, "clk", "set", "167999999")
+        self.assertIn("167500000 and 168000000", refused)
+        self.assertIn("216000000", self.sluicectl(1, "clk", "set", "217MHz", "--yes"))
+        for args in (("boost",), ("set", "boost"), ("set", "200MHz")):
+            self.assertIn("--yes", self.sluicectl(2, "clk", *args))
+        for text in ("fast", "", "1.5", "1.5Hz", "MHz", ".5M", "5.M", "1.2.3M", "-1", "5GHz", "1 MHz"):
+            self.assertIn("no frequency", self.sluicectl(2, "clk", "set", "--", text))
+
+    def test_timers(self):
+        self.assertEqual(self.sluicectl(0, "timer", "0", "1MHz"), "1 MHz\n")
+        out = json.loads(self.sluicectl(0, "timer", "3", "32.768kHz", "--json"))
+        self.assertEqual((out["timer"], out["wanted_hz"]), (3, 32768))
+        self.assertTrue(32768 <= out["hz"] < 32800, out)
+        for args in (("4", "1MHz"), ("0", "0"), ("0", "200MHz"), ("0", "1")):
+            self.sluicectl(1, "timer", *args)
+        self.sluicectl(2, "timer", "0", "often")
+
+    def test_top_and_who(self):
+        lines = self.sluicectl(0, "top", "-n", "1", "--interval", "0.1").splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["DEVICE", "emu"])
+        self.assertIn("168 MHz", lines[1])
+        for line in self.sluicectl(0, "top", "-n", "2", "--interval", "0.1", "--json").splitlines():
+            (board,) = json.loads(line)
+            self.assertEqual((board["state"], board["entries_per_second"]), ("live", 0))
+        self.assertIn("nobody else", self.sluicectl(1, "who"))
+
     def test_the_daemon_serves_from_a_board(self):
         request = {"prompt": "Once upon a time", "max_tokens": 24, "temperature": 0}
         texts = []

@@ -25,8 +25,6 @@ namespace {
 constexpr uint64_t kDefaultDump = 256;      // bytes
 constexpr uint64_t kMaxDump = 64ull << 20;  // bytes; more than anybody reads, less than memory
 
-std::string json_line(const Json& json) { return json.dump(2) + "\n"; }
-
 // The number of bytes to dump from `offset` on, checked against the window.
 Result<uint64_t> dump_length(const sluice::WindowInfo& window, uint64_t offset,
                              std::optional<uint64_t> length, unsigned width) {
@@ -142,11 +140,19 @@ Result<std::string> reg_write(const Options& options, const std::string& target_
   SLUICE_TRY(const Target target, board.target(target_text));
   SLUICE_TRY(uint64_t value, parse_value(target, value_text));
   SLUICE_CHECK(check_access(target, true));
-  if (target.field != nullptr) {
-    SLUICE_TRY(const uint64_t old, board.read(target));
+  if (target.field != nullptr && !options.mmap) {
+    const uint64_t bits = value << target.field->low;
+    SLUICE_TRY(const uint64_t old,
+               board.device().update_register(target.window, target.offset, target.field->mask(),
+                                              bits, target.width));
     value = target.field->put(old, value);
+  } else {
+    if (target.field != nullptr) {
+      SLUICE_TRY(const uint64_t old, board.read(target));
+      value = target.field->put(old, value);
+    }
+    SLUICE_CHECK(board.write(target, value));
   }
-  SLUICE_CHECK(board.write(target, value));
   return options.json ? json_line(value_json(target, value)) : std::string();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sluicectl: the board tool. Parses the command line, runs one command, prints, and turns errors
 // into exit statuses: 0 success, 1 the operation failed, 2 wrong usage.
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,8 +10,10 @@
 #include <functional>
 
 #include "commands.h"
+#include "control.h"
 #include "number.h"
 #include "tools/common/cli.h"
+#include "watch.h"
 
 namespace {
 
@@ -24,7 +27,9 @@ constexpr char kProgram[] = "sluicectl";
 // Everything that the command line can say, as text; numbers are parsed by one function.
 struct Arguments {
   Options options;
-  std::string window, width, target, value, offset, length, timeout;
+  std::string window, width, target, value, offset, length, timeout, frequency, timer, times;
+  double interval = 1;  // seconds
+  bool force = false, yes = false;
   std::function<Result<std::string>()> command;
   std::string skipped;
 };
@@ -154,6 +159,65 @@ void add_irq(CLI::App& app, Arguments& args) {
   });
 }
 
+void add_yes(CLI::App* app, Arguments& args) {
+  app->add_flag("-y,--yes", args.yes, "Go above the rated frequency without asking");
+}
+
+void add_clocks(CLI::App& app, Arguments& args) {
+  CLI::App* clk = app.add_subcommand("clk", "Clocks of a board");
+  clk->require_subcommand(1);
+  clk->add_subcommand("show", "Show the clocks, the dividers and the limits")->callback([&] {
+    args.command = [&] { return sluicectl::clock_show(args.options); };
+  });
+  const auto changes = [&](CLI::App* command) {
+    add_yes(command, args);
+    command->callback([&] {
+      args.command = [&] { return sluicectl::clock_set(args.options, args.frequency, args.yes); };
+    });
+  };
+  CLI::App* set = clk->add_subcommand("set", "Change the system clock; timers keep their own");
+  set->add_option("FREQ", args.frequency,
+                  "168MHz, 168M, 168000000, default (the rated one) or boost (the highest)")
+      ->required();
+  changes(set);
+  for (const char* name : {"default", "boost"}) {
+    CLI::App* one = clk->add_subcommand(name, fmt::format("Short for clk set {}", name));
+    one->preparse_callback([&args, name](size_t) { args.frequency = name; });
+    changes(one);
+  }
+  CLI::App* timer = app.add_subcommand("timer", "Set what a timer counts with; prints what came");
+  number_option(timer, "TIMER", &args.timer, "Number of the timer", is_window)->required();
+  timer->add_option("FREQ", args.frequency, "Such as 1MHz")->required();
+  timer->callback([&] {
+    args.command = [&] {
+      return sluicectl::timer_set(args.options, static_cast<uint32_t>(*number(args.timer)),
+                                  args.frequency);
+    };
+  });
+}
+
+void add_life(CLI::App& app, Arguments& args) {
+  CLI::App* reset = app.add_subcommand(
+      "reset", "Reset a board: its memory loses its contents, queues die, mappings go");
+  reset->add_flag("--force", args.force, "Though device memory is exported and pinned");
+  reset->callback(
+      [&] { args.command = [&] { return sluicectl::reset_board(args.options, args.force); }; });
+  CLI::App* top = app.add_subcommand("top", "Show what boards do, every second (all, or -d)");
+  number_option(top, "-n", &args.times, "Stop after so many tables")->type_name("TIMES");
+  top->add_option("--interval", args.interval, "Seconds between tables")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->type_name("SECONDS")
+      ->capture_default_str();
+  top->callback([&] {
+    args.command = [&] {
+      return sluicectl::top(args.options, number(args.times),
+                            std::chrono::milliseconds(static_cast<int64_t>(args.interval * 1000)));
+    };
+  });
+  app.add_subcommand("who", "Show which processes use the boards (all, or -d); for root")
+      ->callback([&] { args.command = [&] { return sluicectl::who(args.options); }; });
+}
+
 void add_commands(CLI::App& app, Arguments& args) {
   app.add_subcommand("list", "List the boards of this machine")->callback([&] {
     args.command = [&] { return sluicectl::list(args.options, &args.skipped); };
@@ -166,6 +230,8 @@ void add_commands(CLI::App& app, Arguments& args) {
   add_registers(app, args);
   add_map(app, args);
   add_irq(app, args);
+  add_clocks(app, args);
+  add_life(app, args);
 }
 
 // Every command takes the options of the program; its help should say so.
@@ -213,7 +279,8 @@ int finish(Arguments& args) {
 int run(int argc, char** argv) {
   Arguments args;
   CLI::App app(
-      "sluicectl: look at boards, and read, write and map their registers.\n"
+      "sluicectl: look at boards, read, write and map their registers, reset them and\n"
+      "change their clocks.\n"
       "Numbers are decimal, 0x hexadecimal or 0 octal.",
       "sluicectl");
   app.set_version_flag("--version", "sluicectl " SLUICE_VERSION);

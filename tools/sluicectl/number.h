@@ -15,6 +15,10 @@ inline constexpr int kUsage = -1;
 // Signs, spaces, trailing characters and numbers beyond 64 bits are kUsage errors naming `text`.
 sluice::Result<uint64_t> parse_number(const std::string& text);
 
+// A frequency in Hz: "168MHz", "168M", "32.768kHz", "168000000". Parts of a Hz and more than 32
+// bits are kUsage errors naming `text`.
+sluice::Result<uint32_t> parse_frequency(const std::string& text);
+
 // Does `text` start like a number? Names of registers do not.
 bool looks_like_number(const std::string& text);
 

@@ -3,8 +3,10 @@
 #include "print.h"
 
 #include <fmt/format.h>
+#include <sluice_sdi.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace sluicectl {
 namespace {
@@ -45,6 +47,8 @@ std::string field_value(const Field& field, uint64_t value) {
 }
 
 }  // namespace
+
+std::string json_line(const Json& json) { return json.dump(2) + "\n"; }
 
 std::string hex(uint64_t value, unsigned width) {
   return fmt::format("0x{:0{}x}", value, width / 4);
@@ -170,6 +174,149 @@ Json dump_json(uint32_t window, uint64_t offset, unsigned width,
                const std::vector<uint64_t>& values) {
   Json json = {{"window", window}, {"offset", offset}, {"width", width}};
   json["values"] = values;
+  return json;
+}
+
+std::string frequency_text(uint32_t hz) {
+  static constexpr struct {
+    const char* name;
+    uint32_t hz;
+    int digits;
+  } kUnits[] = {{"MHz", 1000000, 6}, {"kHz", 1000, 3}};
+  for (const auto& unit : kUnits) {
+    if (hz < unit.hz) continue;
+    if (hz % unit.hz == 0) return fmt::format("{} {}", hz / unit.hz, unit.name);
+    std::string text = fmt::format("{}.{:0{}}", hz / unit.hz, hz % unit.hz, unit.digits);
+    text.erase(text.find_last_not_of('0') + 1);
+    return text + " " + unit.name;
+  }
+  return fmt::format("{} Hz", hz);
+}
+
+namespace {
+
+const char* source_name(uint32_t source) {
+  static constexpr const char* kNames[] = {"hsi", "hse", "pll"};
+  return source < std::size(kNames) ? kNames[source] : "unknown";
+}
+
+// "1.25 M": three digits that matter.
+std::string scaled(double value) {
+  static constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T"};
+  size_t at = 0;
+  while (value >= 999.5 && at + 1 < std::size(kPrefixes)) {
+    value /= 1000;
+    at++;
+  }
+  const int decimals = at == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return fmt::format("{:.{}f} {}", value, decimals, kPrefixes[at]);
+}
+
+}  // namespace
+
+std::string clock_text(const sluice::ClockInfo& clock) {
+  std::string text;
+  const auto line = [&](const char* key, const std::string& value) {
+    text += fmt::format("{:<12} {}\n", key, value);
+  };
+  line("system", frequency_text(clock.system_hz));
+  line("source", source_name(clock.source));
+  if (clock.source == SLUICE_SDI_CLOCK_SOURCE_PLL) {
+    line("pll", fmt::format("M {}, N {}, P {}, Q {}; {} for 48 MHz", clock.m, clock.n, clock.p,
+                            clock.q, frequency_text(clock.pll48_hz)));
+  }
+  line("wait states", std::to_string(clock.wait_states));
+  for (size_t i = 0; i < std::size(clock.bus_hz); i++) {
+    line(fmt::format("bus {}", i).c_str(), frequency_text(clock.bus_hz[i]));
+  }
+  for (size_t i = 0; i < std::size(clock.timer_hz); i++) {
+    line(fmt::format("timer {}", i).c_str(),
+         clock.timer_hz[i] ? frequency_text(clock.timer_hz[i]) : "off");
+  }
+  line("hsi", frequency_text(clock.hsi_hz));
+  line("hse", clock.hse_hz ? frequency_text(clock.hse_hz) : "none");
+  line("rated", frequency_text(clock.rated_hz));
+  line("boost", frequency_text(clock.boost_hz));
+  return text;
+}
+
+Json clock_json(const sluice::ClockInfo& clock) {
+  return {{"system_hz", clock.system_hz},
+          {"source", source_name(clock.source)},
+          {"m", clock.m},
+          {"n", clock.n},
+          {"p", clock.p},
+          {"q", clock.q},
+          {"wait_states", clock.wait_states},
+          {"pll48_hz", clock.pll48_hz},
+          {"bus_hz", clock.bus_hz},
+          {"timer_hz", clock.timer_hz},
+          {"hsi_hz", clock.hsi_hz},
+          {"hse_hz", clock.hse_hz},
+          {"rated_hz", clock.rated_hz},
+          {"boost_hz", clock.boost_hz}};
+}
+
+std::string rates_text(const std::vector<BoardRates>& rows) {
+  static constexpr char kRow[] = "{:<14} {:<9} {:>10} {:>5} {:>10} {:>10} {:>10} {:>10} {:>7}  {}\n";
+  std::string text = fmt::format(kRow, "DEVICE", "STATE", "CLOCK", "BUSY", "ENTRIES/s", "MAC/s",
+                                 "READ B/s", "WRITE B/s", "QUEUES", "MEMORY");
+  for (const BoardRates& row : rows) {
+    const auto rate = [&](double value) { return row.counts ? scaled(value) : "-"; };
+    text += fmt::format(
+        kRow, row.path, row.state, row.system_hz ? frequency_text(row.system_hz) : "-",
+        row.counts ? fmt::format("{:.0f}%", row.busy * 100) : "-", rate(row.entries),
+        rate(row.macs), rate(row.bytes_read), rate(row.bytes_written),
+        row.n_queues ? fmt::format("{}/{}", row.n_queues_used, row.n_queues) : "-",
+        row.memory_size ? fmt::format("{}B/{}B", scaled(static_cast<double>(row.memory_used)),
+                                      scaled(static_cast<double>(row.memory_size)))
+                        : "-");
+  }
+  return text;
+}
+
+Json rates_json(const std::vector<BoardRates>& rows) {
+  Json json = Json::array();
+  for (const BoardRates& row : rows) {
+    Json one = {{"path", row.path},
+                {"state", row.state},
+                {"system_hz", row.system_hz},
+                {"queues", row.n_queues},
+                {"queues_used", row.n_queues_used},
+                {"memory_size", row.memory_size},
+                {"memory_used", row.memory_used}};
+    if (row.counts) {
+      one["busy"] = row.busy;
+      one["entries_per_second"] = row.entries;
+      one["macs_per_second"] = row.macs;
+      one["bytes_read_per_second"] = row.bytes_read;
+      one["bytes_written_per_second"] = row.bytes_written;
+    }
+    json.push_back(one);
+  }
+  return json;
+}
+
+std::string users_text(const std::vector<BoardUser>& users) {
+  static constexpr char kRow[] = "{:<14} {:>7} {:<16} {:>5} {:>6} {:>8}\n";
+  std::string text = fmt::format(kRow, "DEVICE", "PID", "COMMAND", "FILES", "QUEUES", "MAPPINGS");
+  for (const BoardUser& user : users) {
+    text += fmt::format(kRow, user.path, user.pid, user.command, user.n_files, user.n_queues,
+                        user.n_mappings);
+  }
+  return text;
+}
+
+Json users_json(const std::vector<BoardUser>& users) {
+  Json json = Json::array();
+  for (const BoardUser& user : users) {
+    json.push_back({{"path", user.path},
+                    {"pid", user.pid},
+                    {"command", user.command},
+                    {"files", user.n_files},
+                    {"queues", user.n_queues},
+                    {"mappings", user.n_mappings}});
+  }
   return json;
 }
 

@@ -16,6 +16,9 @@ namespace sluicectl {
 
 using Json = nlohmann::ordered_json;
 
+// What JSON commands print: indented, with a newline at the end.
+std::string json_line(const Json& json);
+
 // "0x010000ed": as many digits as the width has.
 std::string hex(uint64_t value, unsigned width);
 
@@ -34,6 +37,33 @@ Json value_json(const Target& target, uint64_t value);
 std::string dump_text(uint64_t offset, unsigned width, const std::vector<uint64_t>& values);
 Json dump_json(uint32_t window, uint64_t offset, unsigned width,
                const std::vector<uint64_t>& values);
+
+// "168 MHz", "32.768 kHz": nothing is rounded.
+std::string frequency_text(uint32_t hz);
+std::string clock_text(const sluice::ClockInfo& clock);
+Json clock_json(const sluice::ClockInfo& clock);
+
+// A row of `top`: rates are per second.
+struct BoardRates {
+  std::string path, state;
+  uint32_t system_hz = 0;  // 0: no clock block
+  bool counts = false;     // without counters the rates are not known
+  uint32_t n_queues = 0, n_queues_used = 0;
+  uint64_t memory_size = 0, memory_used = 0;
+  double busy = 0;  // part of the time
+  double entries = 0, macs = 0, bytes_read = 0, bytes_written = 0;
+};
+std::string rates_text(const std::vector<BoardRates>& rows);
+Json rates_json(const std::vector<BoardRates>& rows);
+
+// A row of `who`.
+struct BoardUser {
+  std::string path, command;
+  int pid = 0;
+  uint64_t n_files = 0, n_queues = 0, n_mappings = 0;
+};
+std::string users_text(const std::vector<BoardUser>& users);
+Json users_json(const std::vector<BoardUser>& users);
 
 }  // namespace sluicectl
 
