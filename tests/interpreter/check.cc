@@ -77,9 +77,9 @@ bool is_weights(const Tensor& t) {
   return is_fixed(t) && t.rank == 2 && use != Use::kActivations && use != Use::kIncrements;
 }
 
-// As many rows in every step.
+// As many rows in every step, and at most.
 bool same_n(const Tensor& a, const Tensor& b) {
-  return a.rows == b.rows && (!is_fixed(a) || a.shape[a.rank - 1] == b.shape[b.rank - 1]);
+  return a.rows == b.rows && a.shape[a.rank - 1] == b.shape[b.rank - 1];
 }
 
 // f32 [D, N] of the destination's D and N.
@@ -124,7 +124,7 @@ bool rope_table(const Operands& o) {
 bool rope(const Operands& o) {
   const Tensor& table = *o.src[1];
   return is_f32(*o.dst, 3) && is_tokens(*o.dst) && is_like(*o.src[0], *o.dst) && is_f32(table, 2) &&
-         is_tokens(table) && table.shape[0] % 2 == 0 && table.shape[0] <= o.dst->shape[0] &&
+         same_n(table, *o.dst) && table.shape[0] % 2 == 0 && table.shape[0] <= o.dst->shape[0] &&
          o.command->imm[0] <= SLUICE_SDI_ROPE_HALVES;
 }
 
@@ -192,9 +192,8 @@ bool is_aligned(const Tensor& t, uint64_t alignment, std::span<const Segment> se
 }
 
 bool same_place(const Tensor& a, const Tensor& b) {
-  return a.address == b.address && a.type == b.type && a.rank == b.rank && a.rows == b.rows &&
-         std::equal(a.shape, a.shape + 4, b.shape) &&
-         std::equal(a.stride, a.stride + a.rank - 1, b.stride);
+  return a.address == b.address && a.type == b.type && std::equal(a.shape, a.shape + 4, b.shape) &&
+         std::equal(a.stride, a.stride + b.rank - 1, b.stride);
 }
 
 bool overlap(const Tensor& a, const Tensor& b) {

@@ -291,7 +291,6 @@ constexpr Operation kOperations[SLUICE_SDI_N_OPS] = {nullptr,   embed,      rms_
 struct Limits {
   uint64_t n_tokens = UINT64_MAX, n_outputs = UINT64_MAX, n_vocab = UINT64_MAX,
            n_slots = UINT64_MAX;
-  bool looks_up = false;  // something looks at the block table
 };
 
 Limits limits_of(const List& list) {
@@ -299,17 +298,18 @@ Limits limits_of(const List& list) {
   const auto lower = [](uint64_t* limit, uint32_t value) {
     *limit = std::min<uint64_t>(*limit, value);
   };
-  for (const sluice_sdi_tensor& t : list.tensors) {
+  const auto named = [&](uint32_t index) {
+    if (index == SLUICE_SDI_NONE) return;
+    const sluice_sdi_tensor& t = list.tensors[index];
     if (t.rows == SLUICE_SDI_ROWS_TOKENS) lower(&l.n_tokens, t.shape[t.rank - 1]);
     if (t.rows == SLUICE_SDI_ROWS_OUTPUTS) lower(&l.n_outputs, t.shape[t.rank - 1]);
-  }
+  };
   for (const sluice_sdi_command& c : list.commands) {
+    named(c.dst);
+    for (const uint32_t src : c.src) named(src);
     if (c.op == SLUICE_SDI_OP_EMBED) lower(&l.n_vocab, list.tensors[c.src[0]].shape[1]);
     if (c.op == SLUICE_SDI_OP_KV_WRITE) lower(&l.n_slots, list.tensors[c.dst].shape[1]);
-    if (c.op == SLUICE_SDI_OP_ATTENTION) {
-      lower(&l.n_slots, list.tensors[c.src[2]].shape[2]);
-      l.looks_up = true;
-    }
+    if (c.op == SLUICE_SDI_OP_ATTENTION) lower(&l.n_slots, list.tensors[c.src[2]].shape[2]);
   }
   return l;
 }
@@ -356,7 +356,7 @@ bool good_step(const Step& s, const Limits& l) {
     const bool nowhere = s.slot[t] == static_cast<uint32_t>(SLUICE_SDI_NO_SLOT);
     const bool slot_fits = static_cast<int32_t>(s.slot[t]) >= 0 && s.slot[t] < l.n_slots;
     if (s.token[t] >= l.n_vocab || s.sequence[t] >= h.n_sequences || !(nowhere || slot_fits) ||
-        (l.looks_up && !good_blocks(s, t, l.n_slots))) {
+        !good_blocks(s, t, l.n_slots)) {
       return false;
     }
   }

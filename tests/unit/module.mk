@@ -2,7 +2,8 @@
 # which tests would vanish), plain and sanitized; tests/unit/run runs them and adds up.
 UNIT_SRCS := $(sort $(wildcard tests/unit/*_test.cc))
 # What the tools are made of, without their main().
-UNIT_TOOL_SRCS := $(filter-out %/main.cc,$(sort $(wildcard tools/sluicectl/*.cc tools/sluicectl/*/*.cc tools/common/*.cc)))
+UNIT_TOOL_SRCS := $(filter-out %/main.cc,$(sort $(wildcard tools/sluicectl/*.cc tools/sluicectl/*/*.cc tools/common/*.cc))) \
+	$(sort $(wildcard tests/interpreter/*.cc))
 unit_test_objs = $(UNIT_SRCS:%.cc=$(1)/obj/%.o)
 unit_objs = $(unit_test_objs) $(UNIT_TOOL_SRCS:%.cc=$(1)/obj/%.o) $(daemon_testable_objs) $(lib_objs) \
 	$(1)/obj/models/embedded.o
