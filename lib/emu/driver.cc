@@ -13,7 +13,7 @@ namespace sluice::emu {
 namespace {
 
 // Longer than the longest entry that a request may have to wait for.
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kPatience = std::chrono::seconds(3);
 // A board that has nothing to do answers within this.
 constexpr auto kSpin = std::chrono::microseconds(50);
 constexpr uint32_t kGenerationMask = (1u << 24) - 1;
@@ -81,6 +81,7 @@ Result<void> Driver::post(uint32_t action, uint64_t argument) {
 Result<void> Driver::request(uint32_t action, uint64_t argument) {
   const std::lock_guard lock(mutex_);
   if (stuck_) return fail(ETIMEDOUT, "emulated board: it does not answer until it is reset");
+  if (all_ones()) return fail(EIO, "emulated board: its registers read all ones");
   return post(action, argument);
 }
 

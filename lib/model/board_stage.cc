@@ -109,6 +109,7 @@ class BoardStage final : public Stage {
   };
 
   Result<void> allocate(const Program& program, uint64_t list_bytes);
+  Result<void> add_staging();
   Result<void> load_weights();
   Result<void> load_list(uint32_t n_tokens);
   Result<Part> add(MemoryKind kind, uint64_t bytes, uint16_t segment, Access access, bool map);
@@ -120,7 +121,7 @@ class BoardStage final : public Stage {
   BoardStageOptions options_;
   WeightPlan weights_;
   std::optional<Queue> queue_;
-  Part parts_[kNumSegments + 1];                      // by segment
+  Part parts_[kNumBoardSegments];                     // by segment
   uint64_t step_bytes_ = 0, x_at_ = 0, list_at_ = 0;  // layout of the io segment
   std::vector<Bucket> buckets_;                       // ascending
   PageBuffer logits_;
@@ -162,6 +163,20 @@ Result<void> BoardStage::allocate(const Program& program, uint64_t list_bytes) {
   SLUICE_TRY(parts_[kSegmentIo],
              add(shared, list_at_ + list_bytes, kSegmentIo, Access::kRead, true));
   SLUICE_TRY(logits_, PageBuffer::allocate(program.logits_bytes));
+  if (reaches_host) SLUICE_CHECK(add_staging());
+  return {};
+}
+
+// Pages, where there are such: a file is read into them without another copy.
+Result<void> BoardStage::add_staging() {
+  constexpr uint64_t kBytes = DeviceWriter::kBufferBytes;
+  auto pages = add(MemoryKind::kPages, kBytes, kSegmentStaging, Access::kRead, true);
+  if (pages) {
+    parts_[kSegmentStaging] = std::move(*pages);
+    return {};
+  }
+  SLUICE_TRY(parts_[kSegmentStaging],
+             add(MemoryKind::kCoherent, kBytes, kSegmentStaging, Access::kRead, true));
   return {};
 }
 
@@ -174,6 +189,7 @@ Result<void> BoardStage::load_weights() {
   writer.queue = &*queue_;
   writer.destination = &parts_[kSegmentWeights].memory;
   writer.segment = kSegmentWeights;
+  writer.buffer = &parts_[kSegmentStaging].mapping;
   writer.staging = kSegmentStaging;
   writer.timeout = options_.timeout;
   writer.progress = [&](uint64_t done) {

@@ -13,8 +13,8 @@
 namespace sluice {
 namespace {
 
-constexpr uint64_t kPart = uint64_t{1} << 20;  // fits a core's second cache twice
-constexpr uint32_t kParts = 4;                 // in flight
+constexpr uint64_t kPart = uint64_t{1} << 20;                    // fits a core's second cache twice
+constexpr uint32_t kParts = DeviceWriter::kBufferBytes / kPart;  // in flight at most
 
 // Calls part(transfer, offset in it, bytes) for pieces of at most kPart bytes.
 template <typename Part>
@@ -70,24 +70,12 @@ class CopyRing {
  public:
   explicit CopyRing(const DeviceWriter& writer) : w_(writer) {}
 
-  Result<void> set_up() {
-    // Pages, which a file can be read into without another copy, where there are such.
-    auto pages = w_.device->allocate(MemoryKind::kPages, kParts * kPart);
-    if (pages) {
-      buffer_ = std::move(*pages);
-    } else {
-      SLUICE_TRY(buffer_, w_.device->allocate(MemoryKind::kCoherent, kParts * kPart));
-    }
-    SLUICE_TRY(mapping_, buffer_.map());
-    return w_.queue->grant(w_.staging, buffer_, Access::kRead);
-  }
-
   Result<void> add(const Transfer& t, uint64_t at, uint64_t n) {
     while (submitted_ - completed_ == std::min(kParts, w_.queue->n_entries())) {
       SLUICE_CHECK(collect());
     }
     const uint64_t part = submitted_ % kParts * kPart;
-    auto* data = static_cast<std::byte*>(const_cast<void*>(mapping_.data()));
+    auto* data = static_cast<std::byte*>(const_cast<void*>(w_.buffer->data()));
     const auto read = t.read(at, {data + part, n});
     if (!read && read.error().code == EFAULT) {
       return fail(ECONNRESET, "the staging buffer was taken back: the board was reset, or is gone");
@@ -103,7 +91,7 @@ class CopyRing {
 
   Result<void> finish() {
     while (completed_ < submitted_) SLUICE_CHECK(collect());
-    return w_.queue->revoke(w_.staging);
+    return {};
   }
 
  private:
@@ -120,8 +108,6 @@ class CopyRing {
   }
 
   const DeviceWriter& w_;
-  Memory buffer_;
-  Mapping mapping_;
   uint64_t submitted_ = 0, completed_ = 0;
 };
 
@@ -129,7 +115,6 @@ class CopyRing {
 
 Result<void> DeviceWriter::by_copy(std::span<const Transfer> transfers) const {
   CopyRing ring(*this);
-  SLUICE_CHECK(ring.set_up());
   uint64_t done = 0;
   SLUICE_CHECK(
       for_each_part(transfers, [&](const Transfer& t, uint64_t at, uint64_t n) -> Result<void> {

@@ -33,10 +33,16 @@ struct DeviceWriter {
   Queue* queue = nullptr;
   const Memory* destination = nullptr;
   uint16_t segment = 0;  // of the queue, in which the destination is granted for writing
-  uint16_t staging = 0;  // of the queue, free for the staging buffer
+  // The staging buffer of kBufferBytes in host memory, for kCopy alone, and the segment of the
+  // queue in which it is granted for reading. The caller's, so that nothing is freed on a board
+  // that has stopped answering.
+  const Mapping* buffer = nullptr;
+  uint16_t staging = 0;
   std::chrono::nanoseconds timeout{};  // of a single COPY
   // Called now and then with bytes written so far; false cancels (ECANCELED).
   std::function<bool(uint64_t bytes)> progress;
+
+  static constexpr uint64_t kBufferBytes = uint64_t{4} << 20;
 
   // EIO, ECONNRESET, ETIMEDOUT, ENODEV: the board failed; ERANGE: outside the destination.
   Result<void> write(std::span<const Transfer> transfers, StreamBy by) const;

@@ -22,7 +22,8 @@ constexpr uint64_t kBytes = uint64_t{9} << 20;
 struct Rig {
   Device device;
   Queue queue;
-  Memory memory;
+  Memory memory, staging;
+  Mapping buffer;
   DeviceWriter writer;
 
   static Rig make(const char* fault = nullptr) {
@@ -35,8 +36,14 @@ struct Rig {
     cr_assert(queue.has_value(), "%s", why(queue));
     auto memory = device->allocate(MemoryKind::kDevice, kBytes);
     cr_assert(memory.has_value(), "%s", why(memory));
-    Rig rig{std::move(*device), std::move(*queue), std::move(*memory), {}};
+    auto staging = device->allocate(MemoryKind::kPages, DeviceWriter::kBufferBytes);
+    cr_assert(staging.has_value(), "%s", why(staging));
+    auto buffer = staging->map();
+    cr_assert(buffer.has_value(), "%s", why(buffer));
+    Rig rig{std::move(*device),  std::move(*queue),  std::move(*memory),
+            std::move(*staging), std::move(*buffer), {}};
     cr_assert(rig.queue.grant(0, rig.memory, Access::kReadWrite).has_value());
+    cr_assert(rig.queue.grant(1, rig.staging, Access::kRead).has_value());
     return rig;
   }
   // After the rig has come to rest: it is moved about.
@@ -45,6 +52,7 @@ struct Rig {
     writer.queue = &queue;
     writer.destination = &memory;
     writer.segment = 0;
+    writer.buffer = &buffer;
     writer.staging = 1;
     writer.timeout = std::chrono::seconds(2);
   }
