@@ -91,7 +91,7 @@ std::string table(const std::vector<MemoryNeed>& needs) {
 // The board's stage with the most layers that there is room for, of those wanted; null: not one.
 // What fits by the sum of its parts may still not fit a memory that is in pieces.
 Result<std::unique_ptr<Stage>> fit_board_stage(const LoadedModel& model,
-                                               std::shared_ptr<Device> board,
+                                               const std::shared_ptr<Device>& board,
                                                BoardStageOptions stage, uint32_t wanted,
                                                EngineInfo& info) {
   SLUICE_TRY(const BoardInfo about, board->info());
