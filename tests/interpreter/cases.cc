@@ -67,6 +67,7 @@ class Generator {
   Rows any_rows();
   uint32_t tensor(uint16_t type, uint16_t rows, Shape shape, Values values = Values::kPlain);
   void fill(const sluice_sdi_tensor& t, uint8_t* at, Values values);
+  void make_strange(uint8_t* row, uint32_t n);
   void fill_row(const Type& type, uint8_t* row, uint32_t n, Values values);
   float value(Values values);
   uint16_t half();
@@ -106,6 +107,13 @@ float Generator::value(Values values) {
   if (what == 1) return plain * 0x1p-130f;
   if (values == Values::kPlain || what > 8) return plain;
   if (values == Values::kStrange && what == 8) return coin() ? std::nanf("") : -std::nanf("");
+  if (what == 8) {
+    // A tie between two numbers of f16, the last one of them beyond its largest.
+    const auto below = static_cast<uint16_t>(coin() ? 0x7bff : rng_() % 0x7bff);
+    const float above = below == 0x7bff ? 65536.0f : from_f16(static_cast<uint16_t>(below + 1));
+    const float tie = (from_f16(below) + above) / 2;
+    return coin() ? tie : -std::nextafter(tie, 0.0f);
+  }
   return plain * std::ldexp(1.0f, static_cast<int>(pick(0, 40)) - 24);
 }
 
@@ -137,18 +145,26 @@ void Generator::fill_row(const Type& type, uint8_t* row, uint32_t n, Values valu
   }
 }
 
+// Values at the edges of QUANTIZE: all but zero, ties, and either side of 2^-100.
+void Generator::make_strange(uint8_t* row, uint32_t n) {
+  const uint32_t style = pick(0, 3);
+  const float edge = coin() ? 0x1p-100f : std::nextafter(0x1p-100f, 0.0f);
+  for (uint32_t i = 0; i < n; ++i) {
+    uint8_t* x = row + size_t{i} * 4;
+    const float old = get<float>(x);
+    if (std::isnan(old)) continue;
+    if (style == 1 && i < 256) put(x, old * 0x1p-125f);
+    if (style == 2) put(x, i % 32 == 0 ? 127.0f : static_cast<float>(pick(0, 508)) * 0.5f - 127.0f);
+    if (style == 3) put(x, std::copysign(edge, old));
+  }
+}
+
 void Generator::fill(const sluice_sdi_tensor& t, uint8_t* at, Values values) {
-  const Type& type = *find_type(t.type);
-  // Strange rows begin with values that are all but zero.
   for (uint32_t i = 0; i < t.shape[2]; ++i) {
     for (uint32_t j = 0; j < t.shape[1]; ++j) {
       uint8_t* row = at + i * t.stride[1] + j * t.stride[0];
-      fill_row(type, row, t.shape[0], values);
-      if (values != Values::kStrange || !coin()) continue;
-      for (uint32_t k = 0; k < t.shape[0]; ++k) {
-        uint8_t* x = row + size_t{k} * 4;
-        if (k < 256 && !std::isnan(get<float>(x))) put(x, get<float>(x) * 0x1p-125f);
-      }
+      fill_row(*find_type(t.type), row, t.shape[0], values);
+      if (values == Values::kStrange) make_strange(row, t.shape[0]);
     }
   }
 }

@@ -24,6 +24,7 @@ struct Part {
 std::span<const Check> control_checks();  // sections 2, 7, 8, 12, 13
 std::span<const Check> queue_checks();    // sections 4 and 6
 std::span<const Check> list_checks();     // sections 9 and 10
+std::span<const Check> op_checks();       // section 11
 
 }  // namespace sluicectl::conform
 

@@ -34,8 +34,10 @@ Result<Report> run_all(sluice::Device& device, bool json, std::string* ret_outpu
     return sluice::fail(ENOTSUP, board.name + ": a plain board, which has no Device Interface");
   }
   SLUICE_CHECK(device.reset());
-  const Part parts[] = {
-      {"control", control_checks()}, {"queues", queue_checks()}, {"lists", list_checks()}};
+  const Part parts[] = {{"control", control_checks()},
+                        {"queues", queue_checks()},
+                        {"lists", list_checks()},
+                        {"operations", op_checks()}};
   Report report;
   Json results = Json::array();
   for (const Part& part : parts) {
