@@ -150,6 +150,7 @@ void sluice_clk_read(struct sluice_sdi *sdi, struct sluice_clock *now)
 	struct sluice_clock_board board;
 	u32 i;
 
+	*now = (struct sluice_clock){ .size = now->size, .flags = now->flags };
 	sluice_clk_board(sdi, &board);
 	now->system_hz = sluice_clk_word(sdi, CLOCK_AT(system_hz));
 	now->source = status >> SLUICE_SDI_CLOCK_SOURCE_SHIFT & 3;

@@ -65,6 +65,8 @@ static int sluice_info(struct sluice_file *sf, union sluice_arg *arg)
 
 	if (err)
 		return err;
+	/* What the caller left in the outputs is not what comes back. */
+	*info = (struct sluice_info){ .size = info->size };
 	info->abi_version = SLUICE_ABI_VERSION;
 	info->kind = SLUICE_BOARD_PLAIN;
 	info->state = board->irq ? SLUICE_STATE_IRQ : 0;
