@@ -117,6 +117,7 @@ help:
 #: make check-e2e             the programs, the C library and the daemon as users meet them
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
 #: make check-model           the same bits on the CPU, an emulated board, and a board behind the driver in a guest
+#: make soak [FAULTS=1000]    stories on an emulated board that fails at random
 #: make fuzz                  the GGUF fuzzer for a minute, at least 10,000 files
 #: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
 #: make format                apply clang-format

@@ -98,8 +98,23 @@ def drift(results):
             f"studies ({min(study['drifts']):.3f} .. {max(study['drifts']):.3f}).")
 
 
+def board(results):
+    """The emulated board within the process beside the CPU, and what its queues and memory do."""
+    b = results["board"]
+    rows = [[f"{title(results['models'][-1])} {what}", f"**{r['ratio']:.2f}**",
+             f"{min(r['ratios']):.2f} .. {max(r['ratios']):.2f}", number(r["board_tps"]), number(r["cpu_tps"])]
+            for what, r in b["model"].items()]
+    s, w = b["submission"], b["streaming"]
+    return (table(["", "board / CPU", "pairs", "board, tokens/s", "CPU, tokens/s"], rows)
+            + f"\n\nA NOP goes through a queue and back in {s['nop_us']:.2f} us (median; 99% within {s['nop_p99_us']:.2f} us), and "
+              f"one queue takes {s['entries_per_s'] / 1e6:.1f} million entries a second. {w['bytes'] / 1e6:.0f} MB of weights get "
+              f"from a file into device memory at {w['copy'] / 1e9:.2f} GB/s by COPY and at {w['mapping'] / 1e9:.2f} GB/s through "
+              f"the mapping; reading the same file alone runs at {w['file_read'] / 1e9:.2f} GB/s, memcpy at "
+              f"{w['memcpy'] / 1e9:.2f} GB/s.")
+
+
 FIGURES = {"machine": machine, "speed": speed, "limits": limits, "one-thread": one_thread, "kv-study": kv_study,
-           "drift": drift}
+           "drift": drift, "board": board}
 
 
 def make(results):

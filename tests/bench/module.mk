@@ -12,11 +12,12 @@ $(STOCK)/.installed: tests/e2e/peer/package.json tests/e2e/peer/package-lock.jso
 $(O)/bin/llama-peer: $(O)/obj/tests/bench/llama_peer.o
 $(O)/bin/sluice-peer: $(O)/obj/tests/bench/sluice_peer.o $(O)/lib/libsluice.a
 $(O)/bin/machine-limits: $(O)/obj/tests/bench/machine_limits.o
-$(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits:
+$(O)/bin/board-bench: $(O)/obj/tests/bench/board_bench.o $(O)/lib/libsluice.a
+$(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits $(O)/bin/board-bench:
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-PEERS := $(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits $(STOCK)/.installed
+PEERS := $(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits $(O)/bin/board-bench $(STOCK)/.installed
 
 # SMALL=1: a quick run of everything over a tiny model, which leaves docs/ alone.
 SMALL ?=
