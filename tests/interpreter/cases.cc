@@ -41,6 +41,7 @@ class Generator {
     n_tokens_ = pick(1, 11);
     n_outputs_ = pick(0, 5);
     n_slots_ = SLUICE_SDI_BLOCK_TOKENS * pick(2, 6);
+    any_factors_ = pick(0, 7) == 0;
     gap();
   }
 
@@ -71,6 +72,8 @@ class Generator {
   void fill_row(const Type& type, uint8_t* row, uint32_t n, Values values);
   float value(Values values);
   uint16_t half();
+  // Of a block of weights: in one case of eight anything, infinite and no number among it.
+  uint16_t factor() { return any_factors_ ? static_cast<uint16_t>(rng_()) : half(); }
   uint32_t f32(uint32_t width, Rows rows, Values values = Values::kPlain) {
     return tensor(SLUICE_SDI_TYPE_F32, rows.kind, {width, rows.most}, values);
   }
@@ -85,6 +88,7 @@ class Generator {
   std::mt19937 rng_;
   Case case_;
   uint32_t n_tokens_, n_outputs_, n_slots_, n_vocab_ = 1000;
+  bool any_factors_;
 };
 
 void Generator::gap() {
@@ -127,7 +131,8 @@ void Generator::fill_row(const Type& type, uint8_t* row, uint32_t n, Values valu
     if (type.number == SLUICE_SDI_TYPE_F32) {
       put(block, value(values));
     } else if (type.number == SLUICE_SDI_TYPE_F16) {
-      put(block, half());
+      // Now and then no number: neither the largest of anything nor a reason to stop.
+      put(block, pick(0, 300) == 0 ? uint16_t{0x7e00} : half());
     } else if (type.number == SLUICE_SDI_TYPE_BF16) {
       put(block, static_cast<uint16_t>(std::bit_cast<uint32_t>(value(values)) >> 16));
     } else {
@@ -139,8 +144,8 @@ void Generator::fill_row(const Type& type, uint8_t* row, uint32_t n, Values valu
     }
     for (const Factors& f : kFactors) {
       if (f.type != type.number) continue;
-      put(block + f.d, half());
-      if (f.m != 0) put(block + f.m, half());
+      put(block + f.d, factor());
+      if (f.m != 0) put(block + f.m, factor());
     }
   }
 }
