@@ -101,6 +101,7 @@ struct sluice_board *sluice_board_alloc(struct device *parent, const struct slui
 	mutex_init(&board->reg_lock);
 	mutex_init(&board->mem_lock);
 	INIT_LIST_HEAD(&board->mems);
+	sluice_exports_init(&board->exports);
 	mutex_init(&board->vma_lock);
 	INIT_LIST_HEAD(&board->vmas);
 	spin_lock_init(&board->irq_lock);
@@ -209,6 +210,7 @@ void sluice_board_detach(struct sluice_board *board)
 		sluice_sdi_irq_disconnect(board->sdi);
 		sluice_sdi_stop(board->sdi);
 	}
+	sluice_exports_moved(&board->exports);
 	sluice_mems_drop(board);
 	mutex_unlock(&board->reset_lock);
 }

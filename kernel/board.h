@@ -9,7 +9,8 @@
  *	sluice_board.reset_lock, mmap_lock (of any process), sluice_file.lock,
  *	sluice_board.access, sluice_board.reg_lock, sluice_sdi.clock_lock,
  *	sluice_hwq.lock, sluice_sdi.request_lock, sluice_sdi.queue_lock,
- *	sluice_board.mem_lock, sluice_board.vma_lock, sluice_sdi.irq_lock,
+ *	sluice_board.mem_lock, sluice_exports.lock, dma_resv of a dma-buf,
+ *	sluice_exports.pin_lock, sluice_board.vma_lock, sluice_sdi.irq_lock,
  *	sluice_board.irq_lock
  * No user memory is touched with any of ours held.
  */
@@ -26,6 +27,7 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 
+#include "dmabuf.h"
 #include "uapi/sluice.h"
 
 /* A PCI function has at most six base address registers. */
@@ -118,6 +120,7 @@ enum sluice_board_state {
  * @reg_lock: makes read-modify-write of registers one access
  * @mem_lock: protects @mems, what is behind them, and device memory
  * @mems: struct sluice_mem with memory behind it
+ * @exports: device memory that is exported
  * @vma_lock: protects @vmas
  * @vmas: every mapping of the board, struct sluice_mapping
  * @debugfs: its directory
@@ -146,6 +149,8 @@ struct sluice_board {
 	struct mutex reg_lock;
 	struct mutex mem_lock;
 	struct list_head mems;
+
+	struct sluice_exports exports;
 
 	struct mutex vma_lock;
 	struct list_head vmas;

@@ -17,6 +17,7 @@
 #include "buffer.h"
 #include "compat.h"
 #include "devmem.h"
+#include "dmabuf.h"
 #include "file.h"
 #include "memtype.h"
 
@@ -28,32 +29,38 @@ bool sluice_mem_is_host(const struct sluice_mem *mem)
 	return mem->kind != SLUICE_ALLOC_DEVICE && mem->kind != SLUICE_ALLOC_DOORBELL;
 }
 
-static u64 sluice_chunk_bytes(const struct sluice_mem *mem, u32 i)
+u64 sluice_mem_chunk_bytes(const struct sluice_mem *mem, u32 i)
 {
 	return min_t(u64, 1ull << mem->chunk_shift, mem->length - ((u64)i << mem->chunk_shift));
 }
 
-static void sluice_free_coherent(struct sluice_mem *mem)
-{
-	while (mem->n_chunks) {
-		u32 i = --mem->n_chunks;
-
-		dma_free_pages(mem->board->parent, sluice_chunk_bytes(mem, i), mem->pages[i],
-			       mem->bus[i], DMA_BIDIRECTIONAL);
-	}
-}
-
-static void sluice_free_pages(struct sluice_mem *mem)
+static void sluice_unmap_chunks(struct sluice_mem *mem, u32 n)
 {
 	u32 i;
 
-	for (i = 0; i < mem->n_chunks; i++)
-		dma_unmap_page_attrs(mem->board->parent, mem->bus[i], PAGE_SIZE, DMA_BIDIRECTIONAL,
+	for (i = 0; i < n; i++)
+		dma_unmap_page_attrs(mem->board->parent, mem->bus[i],
+				     sluice_mem_chunk_bytes(mem, i), DMA_BIDIRECTIONAL,
 				     DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+static void sluice_free_chunks(struct sluice_mem *mem, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		__free_pages(mem->pages[i], get_order(sluice_mem_chunk_bytes(mem, i)));
+}
+
+/* The board does not reach it any more; the pages go unless others have them. */
+static void sluice_empty_host(struct sluice_mem *mem)
+{
+	sluice_unmap_chunks(mem, mem->n_chunks);
+	if (mem->exported)
+		return;
 	if (mem->type != SLUICE_MAP_CACHED)
 		sluice_pages_cached(mem->pages, mem->n_chunks);
-	for (i = 0; i < mem->n_chunks; i++)
-		__free_page(mem->pages[i]);
+	sluice_free_chunks(mem, mem->n_chunks);
 	mem->n_chunks = 0;
 }
 
@@ -66,10 +73,10 @@ static void sluice_mem_empty(struct sluice_mem *mem)
 	list_del_init(&mem->list);
 	if (mem->kind == SLUICE_ALLOC_DEVICE)
 		sluice_devmem_free(mem->board, mem->offset);
-	else if (mem->kind == SLUICE_ALLOC_COHERENT)
-		sluice_free_coherent(mem);
+	else if (mem->kind == SLUICE_ALLOC_IMPORTED)
+		sluice_dmabuf_let_go(mem);
 	else if (sluice_mem_is_host(mem))
-		sluice_free_pages(mem);
+		sluice_empty_host(mem);
 }
 
 static void sluice_mem_release(struct sluice_object *object)
@@ -80,6 +87,8 @@ static void sluice_mem_release(struct sluice_object *object)
 	mutex_lock(&board->mem_lock);
 	sluice_mem_empty(mem);
 	mutex_unlock(&board->mem_lock);
+	/* Exported, and nobody has it any more. */
+	sluice_free_chunks(mem, mem->n_chunks);
 	kvfree(mem->pages);
 	kvfree(mem->bus);
 	kfree(mem);
@@ -118,7 +127,7 @@ static struct sluice_mem *sluice_mem_new(struct sluice_board *board, u32 kind, u
 	return mem;
 }
 
-static void sluice_mem_enlist(struct sluice_mem *mem)
+void sluice_mem_enlist(struct sluice_mem *mem)
 {
 	mutex_lock(&mem->board->mem_lock);
 	list_add_tail(&mem->list, &mem->board->mems);
@@ -142,64 +151,76 @@ static void sluice_chunk_arrays_free(struct sluice_mem *mem)
 	mem->bus = NULL;
 }
 
-static int sluice_alloc_coherent(struct sluice_mem *mem, u32 shift, gfp_t extra)
-{
-	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | extra;
-	u64 n = DIV_ROUND_UP_ULL(mem->length, 1ull << shift);
-	int err = sluice_chunk_arrays(mem, n);
-
-	mem->chunk_shift = shift;
-	while (!err && mem->n_chunks < n) {
-		u32 i = mem->n_chunks;
-
-		if (fatal_signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		mem->pages[i] = dma_alloc_pages(mem->board->parent, sluice_chunk_bytes(mem, i),
-						&mem->bus[i], DMA_BIDIRECTIONAL, gfp);
-		if (mem->pages[i])
-			mem->n_chunks++;
-		else
-			err = -ENOMEM;
-	}
-	if (!err)
-		return 0;
-	sluice_free_coherent(mem);
-	sluice_chunk_arrays_free(mem);
-	return err;
-}
-
-/* The DMA address of a page, if the board reaches the page itself and not a copy. */
-static int sluice_page_bus(struct sluice_mem *mem, struct page *page, dma_addr_t *ret_bus)
+/* The DMA address of a chunk, if the board reaches the pages themselves and not a copy. */
+static int sluice_chunk_bus(struct sluice_mem *mem, u32 i)
 {
 	struct device *dev = mem->board->parent;
-	dma_addr_t bus = dma_map_page_attrs(dev, page, 0, PAGE_SIZE, DMA_BIDIRECTIONAL,
+	u64 bytes = sluice_mem_chunk_bytes(mem, i);
+	dma_addr_t bus = dma_map_page_attrs(dev, mem->pages[i], 0, bytes, DMA_BIDIRECTIONAL,
 					    DMA_ATTR_SKIP_CPU_SYNC);
 
 	if (dma_mapping_error(dev, bus))
 		return -ENOMEM;
 	if (dma_need_sync(dev, bus)) {
-		dma_unmap_page_attrs(dev, bus, PAGE_SIZE, DMA_BIDIRECTIONAL,
-				     DMA_ATTR_SKIP_CPU_SYNC);
+		dma_unmap_page_attrs(dev, bus, bytes, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 		return -EOPNOTSUPP;
 	}
-	*ret_bus = bus;
+	mem->bus[i] = bus;
 	return 0;
+}
+
+static gfp_t sluice_host_gfp(const struct sluice_mem *mem)
+{
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+
+	return dma_get_mask(mem->board->parent) < DMA_BIT_MASK(64) ? gfp | GFP_DMA32 : gfp;
+}
+
+/* Pages and mapping apart, and not dma_alloc_pages(): exported pages outlive the mapping. */
+static int sluice_alloc_coherent(struct sluice_mem *mem, u32 shift, gfp_t extra)
+{
+	gfp_t gfp = sluice_host_gfp(mem) | extra;
+	u64 n = DIV_ROUND_UP_ULL(mem->length, 1ull << shift);
+	int err = sluice_chunk_arrays(mem, n);
+	u32 i = 0;
+
+	mem->chunk_shift = shift;
+	for (; !err && i < n; i++) {
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		mem->pages[i] = alloc_pages(gfp, get_order(sluice_mem_chunk_bytes(mem, i)));
+		if (!mem->pages[i]) {
+			err = -ENOMEM;
+			break;
+		}
+		err = sluice_chunk_bus(mem, i);
+		if (err) {
+			__free_pages(mem->pages[i], get_order(sluice_mem_chunk_bytes(mem, i)));
+			break;
+		}
+	}
+	if (!err) {
+		mem->n_chunks = n;
+		return 0;
+	}
+	sluice_unmap_chunks(mem, i);
+	sluice_free_chunks(mem, i);
+	sluice_chunk_arrays_free(mem);
+	return err;
 }
 
 /* Pages of our own, each mapped by itself, of any memory type. */
 static int sluice_alloc_pages(struct sluice_mem *mem)
 {
-	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+	gfp_t gfp = sluice_host_gfp(mem);
 	u64 n = mem->length >> PAGE_SHIFT;
-	u32 i, mapped = 0, got = 0;
+	u32 mapped = 0, got = 0;
 	int err = sluice_chunk_arrays(mem, n);
 
 	if (err)
 		return err;
-	if (dma_get_mask(mem->board->parent) < DMA_BIT_MASK(64))
-		gfp |= GFP_DMA32;
 	mem->chunk_shift = PAGE_SHIFT;
 	for (got = 0; got < n; got++) {
 		err = fatal_signal_pending(current) ? -EINTR : 0;
@@ -215,7 +236,7 @@ static int sluice_alloc_pages(struct sluice_mem *mem)
 	if (err)
 		goto err_free;
 	for (mapped = 0; mapped < n; mapped++) {
-		err = sluice_page_bus(mem, mem->pages[mapped], &mem->bus[mapped]);
+		err = sluice_chunk_bus(mem, mapped);
 		if (err)
 			goto err_unmap;
 	}
@@ -223,14 +244,11 @@ static int sluice_alloc_pages(struct sluice_mem *mem)
 	return 0;
 
 err_unmap:
-	for (i = 0; i < mapped; i++)
-		dma_unmap_page_attrs(mem->board->parent, mem->bus[i], PAGE_SIZE, DMA_BIDIRECTIONAL,
-				     DMA_ATTR_SKIP_CPU_SYNC);
+	sluice_unmap_chunks(mem, mapped);
 	if (mem->type != SLUICE_MAP_CACHED)
 		sluice_pages_cached(mem->pages, n);
 err_free:
-	for (i = 0; i < got; i++)
-		__free_page(mem->pages[i]);
+	sluice_free_chunks(mem, got);
 	sluice_chunk_arrays_free(mem);
 	return err;
 }
@@ -328,6 +346,28 @@ struct sluice_mem *sluice_mem_device(struct sluice_board *board, u64 length)
 	return mem;
 }
 
+/* A dma-buf of so many bytes, to be filled in and enlisted by sluice_dmabuf_import(). */
+struct sluice_mem *sluice_mem_imported(struct sluice_board *board, u64 length)
+{
+	struct sluice_mem *mem;
+	u64 n = length >> PAGE_SHIFT;
+
+	if (!n || !PAGE_ALIGNED(length))
+		return ERR_PTR(-EOPNOTSUPP);
+	mem = sluice_mem_new(board, SLUICE_ALLOC_IMPORTED, length);
+	if (!mem)
+		return ERR_PTR(-ENOMEM);
+	mem->chunk_shift = PAGE_SHIFT;
+	mem->bus = n > U32_MAX ? NULL :
+				 kvmalloc_array(n, sizeof(*mem->bus),
+						GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!mem->bus) {
+		sluice_mem_put(mem);
+		return ERR_PTR(-ENOMEM);
+	}
+	return mem;
+}
+
 /* The page of registers at @at, as something that can be mapped and taken back. */
 struct sluice_mem *sluice_mem_doorbell(struct sluice_board *board, phys_addr_t at)
 {
@@ -379,7 +419,7 @@ static int sluice_mmap_chunks(struct sluice_mem *mem, struct vm_area_struct *vma
 	while (!err && at < vma->vm_end) {
 		u32 chunk = offset >> mem->chunk_shift;
 		u64 skip = offset - ((u64)chunk << mem->chunk_shift);
-		u64 n = min_t(u64, sluice_chunk_bytes(mem, chunk) - skip, vma->vm_end - at);
+		u64 n = min_t(u64, sluice_mem_chunk_bytes(mem, chunk) - skip, vma->vm_end - at);
 
 		err = remap_pfn_range(vma, at, page_to_pfn(mem->pages[chunk]) + (skip >> PAGE_SHIFT),
 				      n, vma->vm_page_prot);

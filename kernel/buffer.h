@@ -12,11 +12,14 @@
 #include "object.h"
 #include "uapi/sluice.h"
 
+struct dma_buf_attachment;
+struct sg_table;
 struct sluice_board;
 struct vm_area_struct;
 
-/* Kinds of the driver's own, beside SLUICE_ALLOC_*: a page of doorbells. */
+/* Kinds of the driver's own, beside SLUICE_ALLOC_*: a page of doorbells, a dma-buf. */
 #define SLUICE_ALLOC_DOORBELL 0x100
+#define SLUICE_ALLOC_IMPORTED 0x101
 
 /**
  * struct sluice_mem - a memory object
@@ -32,6 +35,10 @@ struct vm_area_struct;
  * @n_chunks: their number, 0 once the memory has gone
  * @pages: first page of each chunk
  * @bus: bus address of each chunk
+ * @exported: host memory: its pages stay until the last reference goes
+ * @attach: imported: the attachment to the dma-buf
+ * @sgt: imported: its mapping
+ * @lost: imported: not there any more
  *
  * Whoever uses the memory holds the board (sluice_board_hold()): when the board
  * is unbound its memory goes though there are references to the object.
@@ -49,6 +56,10 @@ struct sluice_mem {
 	u32 n_chunks;
 	struct page **pages;
 	dma_addr_t *bus;
+	bool exported;
+	struct dma_buf_attachment *attach;
+	struct sg_table *sgt;
+	bool lost;
 };
 
 static inline void sluice_mem_put(struct sluice_mem *mem)
@@ -68,6 +79,9 @@ struct sluice_mem *sluice_mem_device(struct sluice_board *board, u64 length);
 struct sluice_mem *sluice_mem_host(struct sluice_board *board, u32 kind, u64 length);
 struct sluice_mem *sluice_mem_table(struct sluice_board *board, u64 length);
 struct sluice_mem *sluice_mem_doorbell(struct sluice_board *board, phys_addr_t at);
+struct sluice_mem *sluice_mem_imported(struct sluice_board *board, u64 length);
+void sluice_mem_enlist(struct sluice_mem *mem);
+u64 sluice_mem_chunk_bytes(const struct sluice_mem *mem, u32 i);
 struct sluice_mem *sluice_mem_lookup(struct sluice_file *sf, u32 handle);
 void *sluice_mem_address(const struct sluice_mem *mem);
 dma_addr_t sluice_mem_bus(const struct sluice_mem *mem, u64 offset);

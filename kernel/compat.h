@@ -9,6 +9,7 @@
 #define SLUICE_COMPAT_H
 
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -34,6 +35,13 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set, u
 #define sluice_eventfd_signal(ctx) eventfd_signal(ctx, 1)
 #else
 #define sluice_eventfd_signal(ctx) eventfd_signal(ctx)
+#endif
+
+/* Namespaces of symbols became strings in 6.13. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define SLUICE_IMPORT_NS(ns) MODULE_IMPORT_NS(ns)
+#else
+#define SLUICE_IMPORT_NS(ns) MODULE_IMPORT_NS(#ns)
 #endif
 
 /* What the page table says at the start of a VMA; the way to look has changed twice. */

@@ -58,6 +58,9 @@ static bool sluice_type_of_window(const struct sluice_win *win, u32 *type)
 
 static bool sluice_type_of_mem(const struct sluice_mem *mem, u32 *type)
 {
+	/* A dma-buf of somebody else's is mapped by its own file. */
+	if (mem->kind == SLUICE_ALLOC_IMPORTED)
+		return false;
 	if (sluice_mem_is_host(mem)) {
 		if (*type == SLUICE_MAP_NATIVE)
 			*type = mem->type;

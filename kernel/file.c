@@ -18,6 +18,7 @@
 #include "buffer.h"
 #include "clk.h"
 #include "cookie.h"
+#include "dmabuf.h"
 #include "file.h"
 #include "irq.h"
 #include "map.h"
@@ -55,6 +56,8 @@ union sluice_arg {
 	struct sluice_reg_batch reg_batch;
 	struct sluice_clock clock;
 	struct sluice_timer timer;
+	struct sluice_export export;
+	struct sluice_import import;
 };
 
 static int sluice_info(struct sluice_file *sf, union sluice_arg *arg)
@@ -122,6 +125,8 @@ SLUICE_HANDLER(wait, sluice_ring_wait, wait)
 SLUICE_HANDLER(reset, sluice_reset_call, reset)
 SLUICE_HANDLER(clock, sluice_clk_call, clock)
 SLUICE_HANDLER(timer, sluice_clk_timer_call, timer)
+SLUICE_HANDLER(export, sluice_dmabuf_export, export)
+SLUICE_HANDLER(import, sluice_dmabuf_import, import)
 SLUICE_HANDLER(reg_update, sluice_reg_update, reg_update)
 SLUICE_HANDLER(reg_poll, sluice_reg_poll, reg_poll)
 SLUICE_HANDLER(reg_batch, sluice_reg_batch, reg_batch)
@@ -185,6 +190,9 @@ static const struct sluice_call sluice_calls[] = {
 	SLUICE_CALL(SLUICE_IOC_CLOCK, sluice_clock, 96, SLUICE_CLOCK_SET | SLUICE_CLOCK_BOOST, 0,
 		    sluice_clock_arg),
 	SLUICE_CALL(SLUICE_IOC_TIMER, sluice_timer, 32, 0, 0, sluice_timer_arg),
+	SLUICE_CALL(SLUICE_IOC_EXPORT, sluice_export, 32, O_CLOEXEC | O_RDWR, FMODE_WRITE,
+		    sluice_export_arg),
+	SLUICE_CALL(SLUICE_IOC_IMPORT, sluice_import, 40, 0, FMODE_WRITE, sluice_import_arg),
 };
 
 /* Takes the caller's struct in, as the head of uapi/sluice.h promises. */

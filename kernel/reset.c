@@ -44,7 +44,11 @@ int sluice_reset_call(struct sluice_file *sf, struct sluice_reset *arg)
 	if (board->sdi) {
 		if (mutex_lock_interruptible(&board->reset_lock))
 			return -EINTR;
-		err = sluice_reset_locked(board);
+		err = sluice_exports_bar(&board->exports, arg->flags & SLUICE_RESET_FORCE);
+		if (!err) {
+			err = sluice_reset_locked(board);
+			sluice_exports_unbar(&board->exports);
+		}
 		mutex_unlock(&board->reset_lock);
 	} else {
 		err = board->bus->reset(board);

@@ -84,6 +84,8 @@ static int sluice_segment_describe(struct sluice_sdi *sdi, struct sluice_grip *g
 	int err;
 
 	entry->length = length;
+	if (READ_ONCE(mem->lost))
+		return -ENXIO;
 	if (!sluice_mem_is_host(mem)) {
 		entry->base = mem->offset + grip->offset;
 		return 0;

@@ -675,7 +675,12 @@ struct sluice_timer {
  * @fd: of the dma-buf (out)
  * @reserved: must be 0 (in)
  *
- * Device memory can be attached by importers that do peer-to-peer alone.
+ * Needs the file open for writing. -ENOENT: no such object; -EOPNOTSUPP: one that
+ * cannot be exported: host memory that is uncached or write-combined, and what was
+ * imported. Host memory goes to any importer and can be mapped by the dma-buf's
+ * file. Device memory can be attached by importers that do peer-to-peer alone, and is
+ * mapped by its object. Either lives until the dma-buf does not; when the board
+ * is unbound, host memory stays and device memory is gone.
  */
 struct sluice_export {
 	__u32 size;
@@ -693,6 +698,11 @@ struct sluice_export {
  * @handle: of the object (out)
  * @length: bytes (out)
  * @reserved: must be 0 (in)
+ *
+ * Needs the file open for writing. For SLUICE_IOC_GRANT; it is mapped by its own
+ * file (-EOPNOTSUPP for SLUICE_IOC_MAP). -EBADF: no such file; -EINVAL: it is no
+ * dma-buf; -EOPNOTSUPP: the board does not reach host memory, or not this; -EBUSY:
+ * device memory of a board that is being reset.
  */
 struct sluice_import {
 	__u32 size;

@@ -41,6 +41,8 @@ class KernelTransport final : public Transport {
   Result<Range> map_object(uint32_t handle, uint64_t offset, uint64_t length, MemoryType type,
                            bool read_only) override;
   void free(uint32_t handle) override;
+  Result<int> export_dmabuf(uint32_t handle, bool writable) override;
+  Result<Object> import_dmabuf(int fd) override;
   Result<Rings> create_queue(const QueueOptions& options) override;
   Result<void> grant(uint32_t queue, uint32_t segment, uint32_t handle, uint64_t offset,
                      uint64_t length, unsigned access) override;

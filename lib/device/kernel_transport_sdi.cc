@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The /dev/sluiceN transport, what boards with the Device Interface have: memory, queues, resets,
 // clocks.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -111,6 +112,45 @@ void KernelTransport::free(uint32_t handle) {
   struct sluice_free arg = {};
   arg.handle = handle;
   call(SLUICE_IOC_FREE, &arg);
+}
+
+Result<int> KernelTransport::export_dmabuf(uint32_t handle, bool writable) {
+  struct sluice_export arg = {};
+  arg.flags = O_CLOEXEC | (writable ? O_RDWR : O_RDONLY);
+  arg.handle = handle;
+  switch (const int code = call(SLUICE_IOC_EXPORT, &arg)) {
+    case 0:
+      return arg.fd;
+    case EOPNOTSUPP:
+    case ENOTTY:
+      return fail(ENOTSUP, fmt::format("{}: cannot be exported: expected device memory or cached "
+                                       "host memory of this board",
+                                       object(handle)));
+    case ENOENT:
+      return fail(code, fmt::format("{}: no such object", object(handle)));
+    default:
+      return failure(code, object(handle));
+  }
+}
+
+Result<Transport::Object> KernelTransport::import_dmabuf(int fd) {
+  struct sluice_import arg = {};
+  arg.fd = fd;
+  switch (const int code = call(SLUICE_IOC_IMPORT, &arg)) {
+    case 0:
+      return Object{arg.handle, arg.length, ~uint64_t{0}};
+    case EBADF:
+      if (read_only_) return fail(EACCES, path_ + ": opened read-only, cannot import");
+      return fail(code, fmt::format("{}: file descriptor {} is not open", path_, fd));
+    case EINVAL:
+      return fail(code, fmt::format("{}: file descriptor {} is no dma-buf that the board can reach",
+                                    path_, fd));
+    case EOPNOTSUPP:
+    case ENOTTY:
+      return fail(ENOTSUP, fmt::format("{}: the board cannot reach that dma-buf", path_));
+    default:
+      return failure(code, fmt::format("{}: dma-buf {}", path_, fd));
+  }
 }
 
 tl::unexpected<Error> KernelTransport::explain_queue(int code, const QueueOptions& options) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest_abi_calls.h"
 
+#include <unistd.h>
+
 #include <cstddef>
 
 namespace guest {
@@ -18,6 +20,16 @@ const struct sluice_queue& Caller::user_queue() {
 uint32_t Caller::memory() {
   if (!memory_) memory_ = allocate(fd(), SLUICE_ALLOC_DEVICE, kPage);
   return memory_;
+}
+
+int Caller::dmabuf() {
+  if (!dmabuf_) {
+    auto arg = argument<struct sluice_export>();
+    arg.handle = allocate(fd(), SLUICE_ALLOC_PAGES, kPage);
+    error_is(call(fd(), SLUICE_IOC_EXPORT, &arg), 0, "EXPORT");
+    dmabuf_.emplace(arg.fd);
+  }
+  return dmabuf_->get();
 }
 
 namespace {
@@ -106,6 +118,12 @@ void fill_wait(Caller& caller, sluice_wait& arg) {
 }
 void undo_wait(Caller& caller, const sluice_wait&) { caller.n_submitted = 0; }
 
+void fill_export(Caller& caller, sluice_export& arg) { arg.handle = caller.memory(); }
+void undo_export(Caller&, const sluice_export& arg) { ::close(arg.fd); }
+
+void fill_import(Caller& caller, sluice_import& arg) { arg.fd = caller.dmabuf(); }
+void undo_import(Caller& caller, const sluice_import& arg) { free_object(caller.fd(), arg.handle); }
+
 void fill_timer(Caller&, sluice_timer& arg) { arg.hz = 1000000; }
 
 #define RANGE(type, first, last) \
@@ -171,6 +189,11 @@ const Call kSdiCalls[] = {
          ({RANGE(sluice_clock, system_hz, reserved)}), {}, true, nothing, stays),
     CALL(TIMER, kBoard, sluice_timer, 32, 0, {}, ({RANGE(sluice_timer, hz, reserved)}), true,
          (fill<sluice_timer, fill_timer>), stays),
+    CALL(EXPORT, kBoard, sluice_export, 32, O_CLOEXEC | O_RDWR,
+         ({RANGE(sluice_export, fd, reserved)}), {}, true, (fill<sluice_export, fill_export>),
+         (undo<sluice_export, undo_export>)),
+    CALL(IMPORT, kBoard, sluice_import, 40, 0, ({RANGE(sluice_import, handle, reserved)}), {}, true,
+         (fill<sluice_import, fill_import>), (undo<sluice_import, undo_import>)),
     CALL(RESET, kBoard, sluice_reset, 32, SLUICE_RESET_FORCE,
          ({RANGE(sluice_reset, n_resets, reserved0)}), {}, false, nothing, stays),
 };

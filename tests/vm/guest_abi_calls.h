@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 
+#include <optional>
 #include <span>
 
 #include "guest_sdi.h"
@@ -20,6 +21,7 @@ class Caller {
   const struct sluice_queue& kernel_queue();
   const struct sluice_queue& user_queue();
   uint32_t memory();
+  int dmabuf();
 
   std::vector<sluice_reg_op> ops;  // what a batch points to
   std::vector<sluice_sdi_entry> entries;
@@ -30,6 +32,7 @@ class Caller {
   Fd fd_;
   struct sluice_queue kernel_queue_ = {}, user_queue_ = {};
   uint32_t memory_ = 0;
+  std::optional<Fd> dmabuf_;
 };
 
 // Bytes of a struct, from `first` on and before `last`.
