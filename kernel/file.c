@@ -23,6 +23,7 @@
 #include "irq.h"
 #include "map.h"
 #include "mapinfo.h"
+#include "phys.h"
 #include "regs.h"
 #include "reset.h"
 #include "ring.h"
@@ -58,6 +59,7 @@ union sluice_arg {
 	struct sluice_timer timer;
 	struct sluice_export export;
 	struct sluice_import import;
+	struct sluice_phys phys;
 };
 
 static int sluice_info(struct sluice_file *sf, union sluice_arg *arg)
@@ -78,6 +80,8 @@ static int sluice_info(struct sluice_file *sf, union sluice_arg *arg)
 	info->n_resets = READ_ONCE(board->n_resets);
 	if (board->state == SLUICE_BOARD_BROKEN)
 		info->state |= SLUICE_STATE_BROKEN;
+	if (sluice_phys_is_on())
+		info->state |= SLUICE_STATE_RAW_PHYS;
 	strscpy_pad(info->name, dev_name(board->parent), sizeof(info->name));
 	board->bus->describe(board, info);
 	if (board->sdi)
@@ -127,6 +131,7 @@ SLUICE_HANDLER(clock, sluice_clk_call, clock)
 SLUICE_HANDLER(timer, sluice_clk_timer_call, timer)
 SLUICE_HANDLER(export, sluice_dmabuf_export, export)
 SLUICE_HANDLER(import, sluice_dmabuf_import, import)
+SLUICE_HANDLER(phys, sluice_phys_call, phys)
 SLUICE_HANDLER(reg_update, sluice_reg_update, reg_update)
 SLUICE_HANDLER(reg_poll, sluice_reg_poll, reg_poll)
 SLUICE_HANDLER(reg_batch, sluice_reg_batch, reg_batch)
@@ -193,6 +198,7 @@ static const struct sluice_call sluice_calls[] = {
 	SLUICE_CALL(SLUICE_IOC_EXPORT, sluice_export, 32, O_CLOEXEC | O_RDWR, FMODE_WRITE,
 		    sluice_export_arg),
 	SLUICE_CALL(SLUICE_IOC_IMPORT, sluice_import, 40, 0, FMODE_WRITE, sluice_import_arg),
+	SLUICE_CALL(SLUICE_IOC_PHYS, sluice_phys, 48, SLUICE_PHYS_WRITE, 0, sluice_phys_arg),
 };
 
 /* Takes the caller's struct in, as the head of uapi/sluice.h promises. */

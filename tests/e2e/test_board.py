@@ -136,6 +136,7 @@ class Tools(unittest.TestCase):
             (board,) = json.loads(line)
             self.assertEqual((board["state"], board["entries_per_second"]), ("live", 0))
         self.assertIn("nobody else", self.sluicectl(1, "who"))
+        self.assertIn("there is none for emu", self.sluicectl(1, "phys", "r", "0xfed00000"))
 
     def test_the_daemon_serves_from_a_board(self):
         request = {"prompt": "Once upon a time", "max_tokens": 24, "temperature": 0}

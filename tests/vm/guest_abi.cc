@@ -66,6 +66,8 @@ ABI_RULE(good_arguments_are_accepted, entry, caller) {
 // All that the driver has are in the tables, so that none is forgotten.
 void every_ioctl_is_known(Calls calls, int fd) {
   for (unsigned nr = 0; nr < 0x20; nr++) {
+    // Off here; registers_by_physical_address has its rules.
+    if (nr == _IOC_NR(SLUICE_IOC_PHYS)) continue;
     std::vector<uint8_t> none(kPage);  // a size of 0: EINVAL where there is an ioctl
     const int error = call(fd, _IOC(_IOC_READ | _IOC_WRITE, SLUICE_IOC_MAGIC, nr, 96), none.data());
     if (error == ENOTTY) continue;

@@ -143,4 +143,89 @@ GUEST_TEST(cookies_can_be_read_and_written) {
        "a small window");
 }
 
+int physical(int fd, uint64_t address, uint32_t width, uint64_t* value, uint32_t flags = 0) {
+  struct sluice_phys arg = {};
+  arg.size = sizeof(arg);
+  arg.flags = flags;
+  arg.width = width;
+  arg.address = address;
+  arg.value = *value;
+  const int error = call(fd, SLUICE_IOC_PHYS, &arg);
+  if (error == 0) *value = arg.value;
+  return error;
+}
+
+GUEST_TEST(physical_addresses_are_off_unless_asked_for) {
+  const Fd fd(node_of(kEdu), O_RDWR);
+  uint64_t value = 0;
+  error_is(physical(fd.get(), 0xfed00000, 32, &value), EOPNOTSUPP, "PHYS");
+  struct sluice_info info = {};
+  info.size = sizeof(info);
+  error_is(call(fd.get(), SLUICE_IOC_INFO, &info), 0, "INFO");
+  same(info.state & SLUICE_STATE_RAW_PHYS, 0, "state");
+}
+
+int module(std::vector<const char*> command) {
+  command.push_back(nullptr);
+  return in_child([&] { ::execv(command[0], const_cast<char* const*>(command.data())); });
+}
+
+void try_physical_addresses() {
+  const Fd fd(node_of(kEdu), O_RDWR), reader(node_of(kEdu), O_RDONLY);
+  const uint64_t edu = std::stoull(
+      read_file(std::string("/sys/bus/pci/devices/") + kEdu + "/resource"), nullptr, 16);
+  const auto read = [&](uint64_t address, uint32_t width) {
+    uint64_t value = 0;
+    error_is(physical(reader.get(), address, width, &value), 0, fmt::format("{:#x}", address));
+    return value;
+  };
+  const auto error_of = [&](uint64_t address, uint32_t width, uint64_t value = 0,
+                            uint32_t flags = 0) {
+    return physical(fd.get(), address, width, &value, flags);
+  };
+  same(read(edu + kId, 32), kEduIdentification, "edu's identification");
+  same(read(0xfed00000, 64) >> 16 & 0xffff, 0x8086, "vendor of the HPET");
+  uint64_t value = 0x600df00d;
+  error_is(physical(fd.get(), edu + kLiveness, 32, &value, SLUICE_PHYS_WRITE), 0, "write");
+  same(must(open_board(kEdu).read_register(0, kLiveness)), 0xffffffff & ~value, "by the window");
+  error_is(physical(reader.get(), edu + kLiveness, 32, &value, SLUICE_PHYS_WRITE), EBADF, "reader");
+  for (const uint64_t ram : {0x100000ull, 0x1000000ull, 0x8000000ull}) {
+    error_is(error_of(ram, 32), EACCES, fmt::format("RAM at {:#x}", ram));
+    error_is(error_of(ram, 32, 0, SLUICE_PHYS_WRITE), EACCES, fmt::format("RAM at {:#x}", ram));
+  }
+  error_is(error_of(edu + 2, 32), EINVAL, "alignment");
+  error_is(error_of(edu, 24), EINVAL, "width");
+  error_is(error_of(edu + kLiveness, 8, 0x100, SLUICE_PHYS_WRITE), EINVAL, "value");
+  error_is(error_of(1ull << 60, 32), EINVAL, "beyond what the CPU has");
+  error_is(error_of(edu, 32, 0, 2), EINVAL, "unknown flag");
+  for (size_t at : {offsetof(struct sluice_phys, reserved0), offsetof(struct sluice_phys, reserved),
+                    sizeof(struct sluice_phys) - 1}) {
+    struct sluice_phys arg = {};
+    arg.size = sizeof(arg);
+    arg.width = 32;
+    arg.address = edu;
+    reinterpret_cast<uint8_t*>(&arg)[at] = 1;
+    error_is(call(fd.get(), SLUICE_IOC_PHYS, &arg), EINVAL, fmt::format("reserved byte {}", at));
+  }
+  same(in_child([&] {
+         check(::setgid(900) == 0 && ::setuid(1000) == 0, "cannot become somebody else");
+         error_is(error_of(edu, 32), EPERM, "as a user");
+       }),
+       0, "as a user");
+  const std::string tool = fmt::format("sluicectl -d {} phys ", kEdu);
+  const auto shell = [](const std::string& command) {
+    return static_cast<uint64_t>(module({"/bin/sh", "-c", command.c_str()}));
+  };
+  same(shell(fmt::format("[ $({}r {:#x}) = 0x010000ed ]", tool, edu)), 0, "sluicectl phys r");
+  same(shell(fmt::format("{}w {:#x} 7", tool, edu + kLiveness)), 0, "sluicectl phys w");
+  same(read(edu + kLiveness, 32), 0xffffffff & ~7ull, "what sluicectl wrote");
+  same(shell(tool + "r 0x100000 2>&1 | grep -q 'is memory'"), 0, "sluicectl on RAM");
+}
+
+GUEST_TEST(registers_by_physical_address) {
+  same(static_cast<uint64_t>(module({"/bin/insmod", "/sluice.ko", "raw_phys=1"})), 0, "insmod");
+  try_physical_addresses();
+  same(static_cast<uint64_t>(module({"/bin/rmmod", "sluice"})), 0, "rmmod");
+}
+
 }  // namespace

@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "control.h"
 #include "number.h"
+#include "phys.h"
 #include "tools/common/cli.h"
 #include "watch.h"
 
@@ -196,6 +197,26 @@ void add_clocks(CLI::App& app, Arguments& args) {
   });
 }
 
+void add_phys(CLI::App& app, Arguments& args) {
+  CLI::App* phys = app.add_subcommand(
+      "phys",
+      "Any device register of the machine by its physical address; for root, with the module's "
+      "raw_phys=1");
+  phys->require_subcommand(1);
+  const auto command = [&](const char* name, const char* help, bool write) {
+    CLI::App* one = phys->add_subcommand(name, help);
+    number_option(one, "ADDR", &args.target, "Physical address")->required();
+    if (write) number_option(one, "VALUE", &args.value, "What to write")->required();
+    one->callback([&] {
+      args.command = [&] {
+        return sluicectl::phys(args.options, *number(args.target), number(args.value));
+      };
+    });
+  };
+  command("r", "Read a register", false);
+  command("w", "Write a register", true);
+}
+
 void add_life(CLI::App& app, Arguments& args) {
   CLI::App* reset = app.add_subcommand(
       "reset", "Reset a board: its memory loses its contents, queues die, mappings go");
@@ -231,6 +252,7 @@ void add_commands(CLI::App& app, Arguments& args) {
   add_map(app, args);
   add_irq(app, args);
   add_clocks(app, args);
+  add_phys(app, args);
   add_life(app, args);
 }
 

@@ -258,7 +258,8 @@ Json clock_json(const sluice::ClockInfo& clock) {
 }
 
 std::string rates_text(const std::vector<BoardRates>& rows) {
-  static constexpr char kRow[] = "{:<14} {:<9} {:>10} {:>5} {:>10} {:>10} {:>10} {:>10} {:>7}  {}\n";
+  static constexpr char kRow[] =
+      "{:<14} {:<9} {:>10} {:>5} {:>10} {:>10} {:>10} {:>10} {:>7}  {}\n";
   std::string text = fmt::format(kRow, "DEVICE", "STATE", "CLOCK", "BUSY", "ENTRIES/s", "MAC/s",
                                  "READ B/s", "WRITE B/s", "QUEUES", "MEMORY");
   for (const BoardRates& row : rows) {
