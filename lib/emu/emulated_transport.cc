@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <utility>
 
 #include "device/access.h"
 
@@ -559,6 +560,7 @@ Result<void> EmulatedTransport::wait(uint32_t handle, std::chrono::nanoseconds t
   Vector& vector = vectors_[index + 1];
   vector.n_waiting.fetch_add(1);
   Result<void> result;
+  bool all_ones = false;
   std::unique_lock lock(vector.mutex);
   for (;;) {
     const uint32_t head = load(driver_->registers().doorbell(index).cq_head);
@@ -569,7 +571,12 @@ Result<void> EmulatedTransport::wait(uint32_t handle, std::chrono::nanoseconds t
     }
     result = check_alive();
     if (result && driver_->all_ones()) {
-      // The doorbell page as well: cq_head means nothing.
+      // The doorbell page as well: cq_head means nothing. A board that goes shows this before
+      // anybody can say that it has gone.
+      if (!std::exchange(all_ones, true)) {
+        vector.changed.wait_for(lock, std::chrono::milliseconds(5));
+        continue;
+      }
       result = fail(EIO, "emulated board: its registers read all ones");
     }
     if (!result || load(cq[head & (n_entries - 1)].phase) == phase) break;

@@ -65,7 +65,7 @@ class Examples(unittest.TestCase):
             file.write(blocks("c")["story.c"])
         program = os.path.join(self.folder, "static")
         subprocess.run(["cc", "-I", os.path.join(ROOT, "lib", "include"), source, os.path.join(BUILD, "lib", "libsluice.a"),
-                        "-lfmt", "-lstdc++", "-lm", "-pthread", "-o", program], check=True)
+                        "-lfmt", "-lpcre2-8", "-lstdc++", "-lm", "-pthread", "-o", program], check=True)
         self.assertEqual(self.run_program(program).stdout, blocks("text")["0"])
 
 
