@@ -36,6 +36,12 @@
 #define SYSTEM_MIN (1u * MHZ)
 #define TIMER_PRESCALER_MAX 65536u
 #define LOCK_POLLS 16u
+/*
+ * A board that is a program on a busy machine may show later than it promised that
+ * the PLL has locked; one that has not locked by then will not.
+ */
+#define LOCK_GRACE 20
+#define LOCK_GRACE_NS 1000000
 #define HSE_START_NS 1000000u
 
 static const __u32 bus_max_hz[SLUICE_SDI_N_BUSES] = {
@@ -246,16 +252,18 @@ static int commit_control(const struct change *c, __u32 control)
 	return c->ops->commit(c->context);
 }
 
-/* Waits until the status has all of @bits, for @ns at most. */
+/* Waits until the status has all of @bits: for @ns, and some more for a slow program. */
 static int wait_status(const struct change *c, __u32 bits, __u32 ns)
 {
 	__u32 i;
 
-	for (i = 0; i <= LOCK_POLLS; i++) {
+	for (i = 0; i <= LOCK_POLLS + LOCK_GRACE; i++) {
 		if ((get(c, CLOCK_WORD(status)) & bits) == bits)
 			return 0;
 		if (i < LOCK_POLLS)
 			c->ops->sleep_ns(c->context, ns / LOCK_POLLS + 1);
+		else if (i < LOCK_POLLS + LOCK_GRACE)
+			c->ops->sleep_ns(c->context, LOCK_GRACE_NS);
 	}
 	return -EIO;
 }
