@@ -125,4 +125,5 @@ help:
 #: make clean                 remove build/
 #: V=1 shows commands; NO_INSTALL=1 only names the packages that are missing.
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+# Not of the kernel that check-kasan builds.
+-include $(shell find $(O) -path $(O)/kasan -prune -o -name '*.d' -print 2>/dev/null)

@@ -40,6 +40,9 @@ struct Engine::Impl {
   StepInputs inputs;
 
   Result<void> set_up(const LoadedModel& loaded);
+  // Does its block table say what is in the cache, or has a machine lost that since?
+  bool current(const Sequence::Impl& s) const { return s.epoch == epoch; }
+  // Blocks are counted for sequences that are current: the others are computed anew first.
   Result<void> check(std::span<const StepInput> step) const;
   void describe(std::span<const StepInput> step);
   Result<void> compute(std::span<const StepInput> step);
@@ -94,14 +97,14 @@ Result<void> Engine::Impl::check(std::span<const StepInput> step) const {
         return fail(EINVAL, fmt::format("token {} is not in the vocabulary of {}", t, m.n_vocab));
       }
     }
-    const BlockTable& table = in.sequence->impl_->table;
-    const uint64_t after = uint64_t{table.n_tokens()} + in.tokens.size();
-    if (after > (table.window() ? UINT32_MAX : m.n_ctx_train)) {
+    const Sequence::Impl& s = *in.sequence->impl_;
+    const uint64_t after = uint64_t{s.tokens.size()} + in.tokens.size();
+    if (after > (s.table.window() ? UINT32_MAX : m.n_ctx_train)) {
       return fail(ENOSPC,
                   fmt::format("{} tokens do not fit the context of {}", after, m.n_ctx_train));
     }
     n_tokens += in.tokens.size();
-    n_blocks += table.blocks_for(static_cast<uint32_t>(in.tokens.size()));
+    if (current(s)) n_blocks += s.table.blocks_for(static_cast<uint32_t>(in.tokens.size()));
   }
   if (n_tokens > options.max_batch_tokens) {
     return fail(EINVAL, fmt::format("a step of {} tokens, expected at most {}", n_tokens,
@@ -191,7 +194,7 @@ Sequence::Sequence(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Sequence::Sequence(Sequence&&) noexcept = default;
 Sequence& Sequence::operator=(Sequence&&) noexcept = default;
 Sequence::~Sequence() = default;
-uint32_t Sequence::n_tokens() const { return impl_->table.n_tokens(); }
+uint32_t Sequence::n_tokens() const { return static_cast<uint32_t>(impl_->tokens.size()); }
 uint32_t Sequence::window() const { return impl_->table.window(); }
 void Sequence::clear() {
   impl_->table.clear();
@@ -230,9 +233,13 @@ Result<void> Engine::step(std::span<const StepInput> inputs) {
   Impl& e = *impl_;
   SLUICE_CHECK(e.check(inputs));
   const auto attempt = [&]() -> Result<void> {
+    bool replayed = false;
     for (const StepInput& in : inputs) {
-      if (in.sequence->impl_->epoch != e.epoch) SLUICE_CHECK(e.replay(*in.sequence));
+      if (e.current(*in.sequence->impl_)) continue;
+      SLUICE_CHECK(e.replay(*in.sequence));
+      replayed = true;
     }
+    if (replayed) SLUICE_CHECK(e.check(inputs));
     return e.compute(inputs);
   };
   e.n_outputs = 0;

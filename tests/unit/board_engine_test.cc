@@ -239,3 +239,60 @@ Test(board_engine, without_recovery_a_fault_is_an_error_in_bounded_time) {
     cr_expect(took < std::chrono::seconds(40));
   }
 }
+
+// Entries that loading a model takes: the first fault that creating an engine survives.
+static uint64_t entries_to_load(const std::shared_ptr<const Model>& model, EngineOptions options) {
+  options.max_recoveries = 0;
+  uint64_t fails = 0, works = 4096;
+  while (works - fails > 1) {
+    const uint64_t middle = (fails + works) / 2;
+    options.emulator.faults = {Fault{FaultKind::kCorruption, middle}};
+    (Engine::create(model, options) ? works : fails) = middle;
+  }
+  return works;
+}
+
+Test(board_engine, a_recovery_that_fails_changes_no_sequence) {
+  const auto model = model_of("F16");
+  EngineOptions options = emulated();
+  options.device_timeout = std::chrono::milliseconds(500);
+  options.max_batch_tokens = 16;
+  options.max_recoveries = 1;
+  constexpr uint32_t kPrompt = 3 * 16;
+  const uint64_t loaded = entries_to_load(model, options);
+  // The step after the prompt fails; so does computing the prompt's second part anew.
+  options.emulator.faults = {Fault{FaultKind::kCorruption, loaded + 3},
+                             Fault{FaultKind::kCorruption, 2 * loaded + 5}};
+  std::vector<int32_t> tokens;
+  for (uint32_t i = 0; i < kPrompt + 1; ++i) {
+    tokens.push_back(token_of(1, i, model->info().n_vocab));
+  }
+  const std::span<const int32_t> all = tokens;
+  const auto prompt = [&](Engine& engine, Sequence& sequence) {
+    for (uint32_t at = 0; at < kPrompt; at += 16) {
+      const StepInput in{&sequence, all.subspan(at, 16), Logits::kNone};
+      const auto ok = engine.step({&in, 1});
+      cr_assert(ok.has_value(), "%s", why(ok));
+    }
+  };
+  const auto engine = Engine::create(model, options);
+  const auto cpu = Engine::create(model, on_cpu());
+  cr_assert(engine && cpu, "%s", why(engine));
+  auto sequence = (*engine)->new_sequence();
+  auto expected = (*cpu)->new_sequence();
+  prompt(**engine, *sequence);
+  prompt(**cpu, *expected);
+  const StepInput last{&*sequence, all.last(1), Logits::kLast};
+  cr_expect(is_error((*engine)->step({&last, 1}), EIO, {}));
+  cr_expect(test::same(sequence->n_tokens(), kPrompt));
+  const auto again = (*engine)->step({&last, 1});
+  cr_assert(again.has_value(), "%s", why(again));
+  cr_expect(test::same(sequence->n_tokens(), kPrompt + 1));
+  cr_expect(test::same((*engine)->info().n_recoveries, 2));
+  const StepInput reference{&*expected, all.last(1), Logits::kLast};
+  cr_assert((*cpu)->step({&reference, 1}).has_value());
+  const auto row = [](const Engine& e) {
+    return std::vector<float>(e.logits(0).begin(), e.logits(0).end());
+  };
+  cr_expect(same_bits(row(**engine), row(**cpu)));
+}
