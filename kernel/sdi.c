@@ -78,23 +78,25 @@ static int sluice_sdi_result(struct sluice_sdi *sdi, u32 request)
 	return result < ARRAY_SIZE(errors) ? errors[result] : -EIO;
 }
 
-/* Waits until the board has carried out a request. */
+/* Waits until the board has carried out a request. One that is stuck takes none but a reset. */
 static int sluice_sdi_await(struct sluice_sdi *sdi, u32 request, unsigned int timeout_ms)
 {
+	bool is_reset = (request & 0xff) == SLUICE_SDI_ACTION_RESET;
 	ktime_t end = ktime_add_ms(ktime_get(), timeout_ms);
 	unsigned int us = 10;
 
 	for (;;) {
+		u32 status = sluice_sdi_read(sdi, CONTROL, SLUICE_CONTROL_AT(status));
+		bool hopeless = !is_reset && (status & SLUICE_SDI_STATUS_FATAL);
 		bool late = ktime_after(ktime_get(), end);
 		u32 seen = sluice_sdi_read(sdi, CONTROL, SLUICE_CONTROL_AT(acknowledge));
 
 		if (seen == request)
 			return 0;
 		/* A board whose registers are all ones may still obey a reset, if it is there. */
-		if (seen == U32_MAX && ((request & 0xff) != SLUICE_SDI_ACTION_RESET ||
-					!sdi->board->bus->present(sdi->board)))
+		if (seen == U32_MAX && (!is_reset || !sdi->board->bus->present(sdi->board)))
 			return -ENODEV;
-		if (late)
+		if (late || hopeless)
 			return -ETIMEDOUT;
 		usleep_range(us, 2 * us);
 		us = min(2 * us, 1000u);

@@ -49,12 +49,15 @@ Result<void> Driver::identify() const {
   return {};
 }
 
-bool Driver::wait_for(const uint32_t& word, uint32_t value) const {
+// While FATAL is set a board carries out nothing but a reset: no use in waiting for the rest.
+bool Driver::wait_for(const uint32_t& word, uint32_t value, bool is_reset) const {
   const auto start = std::chrono::steady_clock::now();
   for (;;) {
+    const bool hopeless =
+        !is_reset && (load(registers_.control().status) & SLUICE_SDI_STATUS_FATAL) != 0;
     if (load(word) == value) return true;
     const auto spent = std::chrono::steady_clock::now() - start;
-    if (spent > kPatience || all_ones()) return load(word) == value;
+    if (hopeless || spent > kPatience || all_ones()) return load(word) == value;
     if (spent > kSpin) std::this_thread::sleep_for(std::chrono::microseconds(100));
   }
 }
@@ -67,7 +70,7 @@ Result<void> Driver::post(uint32_t action, uint64_t argument) {
   store(c.argument[0], argument);
   store(c.request, request);
   notify_();
-  if (!wait_for(c.acknowledge, request)) {
+  if (!wait_for(c.acknowledge, request, action == SLUICE_SDI_ACTION_RESET)) {
     if (all_ones()) return fail(EIO, "emulated board: its registers read all ones");
     stuck_ = true;
     return fail(ETIMEDOUT, "emulated board: it does not answer");

@@ -45,7 +45,7 @@ class Driver {
   struct ClockAccess;
   sluice_clock_board clock_board() const;
   Result<void> change(const struct sluice_clock_plan& plan, const uint32_t (&timer_hz)[4]);
-  bool wait_for(const uint32_t& word, uint32_t value) const;
+  bool wait_for(const uint32_t& word, uint32_t value, bool is_reset = false) const;
   Result<void> post(uint32_t action, uint64_t argument);
 
   const Registers registers_;
