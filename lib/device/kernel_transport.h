@@ -11,8 +11,10 @@
 
 #include <cerrno>
 #include <map>
+#include <memory>
 #include <mutex>
 
+#include "core/file.h"
 #include "device/transport.h"
 
 namespace sluice {
@@ -47,7 +49,7 @@ class KernelTransport final : public Transport {
   Result<void> grant(uint32_t queue, uint32_t segment, uint32_t handle, uint64_t offset,
                      uint64_t length, unsigned access) override;
   Result<void> notify(uint32_t queue) override;
-  Result<void> wait(uint32_t queue, std::chrono::nanoseconds timeout, bool notify) override;
+  Result<void> wait(uint32_t queue, std::chrono::nanoseconds timeout) override;
   Result<void> reset(bool force) override;
   Result<uint64_t> update_register(uint32_t window, uint64_t offset, uint64_t mask, uint64_t value,
                                    unsigned width) override;
@@ -87,13 +89,24 @@ class KernelTransport final : public Transport {
   tl::unexpected<Error> explain_clock(int code, uint32_t system_hz, bool boost);
   tl::unexpected<Error> explain_mask(int code, uint32_t window, uint64_t offset, uint64_t mask,
                                      uint64_t value, unsigned width);
-  Result<Rings> map_rings(const struct sluice_queue& made);
+  Result<std::vector<Range>> map_rings(const struct sluice_queue& made);
+  Result<bool> completed(uint32_t queue, uint64_t timeout_ns);
+
+  // What user space has of a queue.
+  struct Mapped {
+    std::vector<Range> ranges;  // rings and doorbell
+    Rings rings;
+    uint32_t n_entries = 0;
+    // An epoll descriptor that becomes ready at each interrupt of the queue, once, without anybody
+    // having to read its eventfd. Not open on a board without interrupts.
+    Fd interrupts, eventfd;
+  };
 
   std::string path_;
   int fd_;
   bool read_only_;
-  std::mutex mutex_;                               // protects what follows
-  std::map<uint32_t, std::vector<Range>> mapped_;  // rings and doorbells of queues, by handle
+  std::mutex mutex_;                                          // protects what follows
+  std::map<uint32_t, std::shared_ptr<const Mapped>> mapped_;  // by handle
 };
 
 }  // namespace sluice

@@ -2,11 +2,14 @@
 // The /dev/sluiceN transport, what boards with the Device Interface have: memory, queues, resets,
 // clocks.
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "device/guard.h"
 #include "device/kernel_transport.h"
 #include "kernel/shared/clock.h"
 
@@ -100,15 +103,17 @@ Result<Transport::Range> KernelTransport::map_object(uint32_t handle, uint64_t o
 }
 
 void KernelTransport::free(uint32_t handle) {
-  std::vector<Range> ranges;
+  std::shared_ptr<const Mapped> queue;
   {
     const std::lock_guard lock(mutex_);
     if (const auto found = mapped_.find(handle); found != mapped_.end()) {
-      ranges = std::move(found->second);
+      queue = std::move(found->second);
       mapped_.erase(found);
     }
   }
-  for (const Range& range : ranges) ::munmap(range.data, range.size);
+  if (queue) {
+    for (const Range& range : queue->ranges) ::munmap(range.data, range.size);
+  }
   struct sluice_free arg = {};
   arg.handle = handle;
   call(SLUICE_IOC_FREE, &arg);
@@ -170,7 +175,7 @@ tl::unexpected<Error> KernelTransport::explain_queue(int code, const QueueOption
                                 options.n_entries, board->max_entries));
 }
 
-Result<Transport::Rings> KernelTransport::map_rings(const struct sluice_queue& made) {
+Result<std::vector<Transport::Range>> KernelTransport::map_rings(const struct sluice_queue& made) {
   const struct {
     uint64_t cookie, length;
     bool read_only;
@@ -186,27 +191,46 @@ Result<Transport::Rings> KernelTransport::map_rings(const struct sluice_queue& m
     }
     ranges.push_back(*range);
   }
-  Rings rings;
-  rings.handle = made.handle;
-  rings.index = made.index;
-  rings.sq = static_cast<sluice_sdi_entry*>(ranges[0].data);
-  rings.cq = static_cast<const sluice_sdi_completion*>(ranges[1].data);
-  rings.doorbell = static_cast<sluice_sdi_doorbell*>(ranges[2].data);
-  const std::lock_guard lock(mutex_);
-  mapped_[made.handle] = std::move(ranges);
-  return rings;
+  return ranges;
 }
 
 Result<Transport::Rings> KernelTransport::create_queue(const QueueOptions& options) {
+  SLUICE_TRY(const BoardInfo board, info());
+  auto queue = std::make_shared<Mapped>();
   struct sluice_queue arg = {};
   arg.n_entries = options.n_entries;
   arg.n_segments = options.n_segments;
   arg.coalesce_count = options.coalesce_count;
   arg.coalesce_us = options.coalesce_us;
+  if (board.has_irq) {
+    queue->eventfd = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    queue->interrupts = Fd(::epoll_create1(EPOLL_CLOEXEC));
+    // Edge-triggered: each interrupt counts once, and nobody need take the count back.
+    struct epoll_event event = {};
+    event.events = EPOLLIN | EPOLLET;
+    if (!queue->eventfd || !queue->interrupts ||
+        ::epoll_ctl(queue->interrupts.get(), EPOLL_CTL_ADD, queue->eventfd.get(), &event) != 0) {
+      return fail_errno(errno, path_, "get an event descriptor for a queue");
+    }
+    arg.flags = SLUICE_QUEUE_EVENTFD;
+    arg.eventfd = queue->eventfd.get();
+  }
   if (const int code = call(SLUICE_IOC_QUEUE, &arg)) return explain_queue(code, options);
-  Result<Rings> rings = map_rings(arg);
-  if (!rings) free(arg.handle);
-  return rings;
+  auto ranges = map_rings(arg);
+  if (!ranges) {
+    free(arg.handle);
+    return tl::unexpected<Error>(std::move(ranges).error());
+  }
+  queue->ranges = std::move(*ranges);
+  queue->n_entries = arg.n_entries;
+  queue->rings.handle = arg.handle;
+  queue->rings.index = arg.index;
+  queue->rings.sq = static_cast<sluice_sdi_entry*>(queue->ranges[0].data);
+  queue->rings.cq = static_cast<const sluice_sdi_completion*>(queue->ranges[1].data);
+  queue->rings.doorbell = static_cast<sluice_sdi_doorbell*>(queue->ranges[2].data);
+  const std::lock_guard lock(mutex_);
+  mapped_[arg.handle] = queue;
+  return queue->rings;
 }
 
 Result<void> KernelTransport::grant(uint32_t handle, uint32_t segment, uint32_t memory,
@@ -250,19 +274,64 @@ Result<void> KernelTransport::notify(uint32_t handle) {
   return {};
 }
 
-Result<void> KernelTransport::wait(uint32_t handle, nanoseconds timeout, bool notify) {
+// Has the driver look, or wait, for a completion.
+Result<bool> KernelTransport::completed(uint32_t handle, uint64_t timeout_ns) {
+  struct sluice_wait arg = {};
+  arg.queue = handle;
+  arg.timeout_ns = timeout_ns;
+  const int code = call_once(SLUICE_IOC_WAIT, &arg);
+  if (code == 0) return true;
+  if (code == ETIMEDOUT || code == EINTR) return false;
+  return failure(code, queue(handle));
+}
+
+namespace {
+
+// Is there a completion at cq_head? False if the rings were taken back: the driver knows why.
+bool has_completion(const Transport::Rings& rings, uint32_t n_entries) {
+  bool found = false;
+  guarded([&] {
+    const uint32_t head = __atomic_load_n(&rings.doorbell->cq_head, __ATOMIC_RELAXED);
+    const uint16_t phase = (head / n_entries & 1) == 0 ? 1 : 0;
+    found = __atomic_load_n(&rings.cq[head & (n_entries - 1)].phase, __ATOMIC_ACQUIRE) == phase;
+  });
+  return found;
+}
+
+// Waits for an edge; false: the time is up, or a signal came.
+bool wait_for_interrupt(int epoll, uint64_t timeout_ns) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  struct timespec span = {};
+  span.tv_sec = static_cast<time_t>(std::min<uint64_t>(timeout_ns / kSecond, 1u << 30));
+  span.tv_nsec = static_cast<long>(timeout_ns % kSecond);
+  struct epoll_event event;
+  return ::epoll_pwait2(epoll, &event, 1, &span, nullptr) == 1;
+}
+
+}  // namespace
+
+// The driver's watchdog signals the eventfd, too, should an interrupt be lost or the queue end.
+Result<void> KernelTransport::wait(uint32_t handle, nanoseconds timeout) {
+  std::shared_ptr<const Mapped> mapped;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = mapped_.find(handle);
+    if (found == mapped_.end()) return failure(ENOENT, queue(handle));
+    mapped = found->second;
+  }
   const Deadline deadline(timeout);
   for (;;) {
-    struct sluice_wait arg = {};
-    arg.flags = notify ? SLUICE_WAIT_NOTIFY : 0;
-    arg.queue = handle;
-    arg.timeout_ns = deadline.left_ns();
-    const int code = call_once(SLUICE_IOC_WAIT, &arg);
-    if (code == 0) return {};
-    if (code == ETIMEDOUT) {
-      return fail(code, fmt::format("{}: no completion in time", queue(handle)));
+    const uint64_t left = deadline.left_ns();
+    if (mapped->interrupts && wait_for_interrupt(mapped->interrupts.get(), left) &&
+        has_completion(mapped->rings, mapped->n_entries)) {
+      return {};
     }
-    if (code != EINTR) return failure(code, queue(handle));
+    // An interrupt of what was collected before, the end of the queue, or of the time.
+    SLUICE_TRY(const bool there, completed(handle, mapped->interrupts ? 0 : left));
+    if (there) return {};
+    if (deadline.left_ns() == 0) {
+      return fail(ETIMEDOUT, fmt::format("{}: no completion in time", queue(handle)));
+    }
   }
 }
 

@@ -227,7 +227,7 @@ Result<uint32_t> Queue::wait(std::span<Completion> completions, nanoseconds time
     if (timeout.count() >= 0) {
       left = std::max(nanoseconds(0), timeout - nanoseconds(Clock::now() - start));
     }
-    const Result<void> waited = q.transport->wait(q.rings.handle, left, false);
+    const Result<void> waited = q.transport->wait(q.rings.handle, left);
     // What came before the board went is there all the same.
     const Result<uint32_t> collected = q.collect(completions);
     if (!waited && (!collected || *collected == 0)) return tl::unexpected<Error>(waited.error());

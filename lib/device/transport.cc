@@ -34,9 +34,7 @@ Result<void> Transport::grant(uint32_t, uint32_t, uint32_t, uint64_t, uint64_t, 
   return unsupported("queues");
 }
 Result<void> Transport::notify(uint32_t) { return unsupported("queues"); }
-Result<void> Transport::wait(uint32_t, std::chrono::nanoseconds, bool) {
-  return unsupported("queues");
-}
+Result<void> Transport::wait(uint32_t, std::chrono::nanoseconds) { return unsupported("queues"); }
 Result<void> Transport::reset(bool) { return unsupported("reset"); }
 Result<ClockInfo> Transport::clock() { return unsupported("clock block"); }
 Result<ClockInfo> Transport::set_clock(uint32_t, bool) { return unsupported("clock block"); }

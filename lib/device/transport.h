@@ -63,8 +63,9 @@ class Transport {
                              uint64_t length, unsigned access);
   // Wakes a board that has set `idle`.
   virtual Result<void> notify(uint32_t queue);
-  // Sleeps until there is a completion at cq_head, having notified first if asked to. ETIMEDOUT.
-  virtual Result<void> wait(uint32_t queue, std::chrono::nanoseconds timeout, bool notify);
+  // Sleeps until there is a completion at cq_head. ETIMEDOUT; ECONNRESET, ENODEV: there will be
+  // none. A negative timeout is for ever.
+  virtual Result<void> wait(uint32_t queue, std::chrono::nanoseconds timeout);
 
   virtual Result<void> reset(bool force);
   virtual Result<ClockInfo> clock();

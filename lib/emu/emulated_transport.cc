@@ -542,8 +542,7 @@ Result<void> EmulatedTransport::notify(uint32_t handle) {
   return {};
 }
 
-Result<void> EmulatedTransport::wait(uint32_t handle, std::chrono::nanoseconds timeout,
-                                     bool notify) {
+Result<void> EmulatedTransport::wait(uint32_t handle, std::chrono::nanoseconds timeout) {
   std::shared_ptr<const std::atomic<bool>> dead;
   const sluice_sdi_completion* cq;
   uint32_t index, n_entries;
@@ -555,7 +554,6 @@ Result<void> EmulatedTransport::wait(uint32_t handle, std::chrono::nanoseconds t
     index = queue->index;
     n_entries = queue->n_entries;
   }
-  if (notify) board_->notify();
   const auto start = std::chrono::steady_clock::now();
   Vector& vector = vectors_[index + 1];
   vector.n_waiting.fetch_add(1);

@@ -49,7 +49,7 @@ class EmulatedTransport final : public Transport, private BoardHost {
   Result<void> grant(uint32_t queue, uint32_t segment, uint32_t handle, uint64_t offset,
                      uint64_t length, unsigned access) override;
   Result<void> notify(uint32_t queue) override;
-  Result<void> wait(uint32_t queue, std::chrono::nanoseconds timeout, bool notify) override;
+  Result<void> wait(uint32_t queue, std::chrono::nanoseconds timeout) override;
 
   Result<void> reset(bool force) override;
   Result<ClockInfo> clock() override;
