@@ -141,6 +141,7 @@ bool Board::pass() {
     std::memset(registers_.data(), 0, Registers::bytes(options_.n_queues));
     n_resets_ = 0;
     reset();
+    timing_.power_on();
     power_cycle_ = false;
     did = true;
   }

@@ -59,6 +59,8 @@ class Board {
   void notify();
   // Off and on again, as seen by the driver; returns when that is done. Any thread.
   void power_cycle();
+  // All that it has counted since it was switched on. Any thread.
+  sluice_sdi_counters total() const { return timing_.total(); }
   // What the control page says is to be written to the notify register.
   void set_notify_word(uint32_t word);
   // The longest that the board looks for work before it sleeps. 0: it sleeps at once.

@@ -106,7 +106,7 @@ void GuestBoard::Impl::guest_gone() {
   {
     const std::lock_guard lock(mutex);
     connected = false;
-    last = read_status(Registers(static_cast<std::byte*>(bar.data())));
+    last = read_status(Registers(static_cast<std::byte*>(bar.data())), board->total());
   }
   board->power_cycle();
   guest_memory.close();
@@ -153,7 +153,8 @@ void GuestBoard::stop() {
 EmulatorStatus GuestBoard::status() const {
   const std::lock_guard lock(impl_->mutex);
   if (!impl_->connected) return impl_->last;
-  EmulatorStatus status = read_status(Registers(static_cast<std::byte*>(impl_->bar.data())));
+  EmulatorStatus status =
+      read_status(Registers(static_cast<std::byte*>(impl_->bar.data())), impl_->board->total());
   status.guest_connected = true;
   return status;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The board's counters as a program reads them from its register window.
+// What a board says of itself, by name.
 #ifndef SLUICE_LIB_EMU_STATUS_H
 #define SLUICE_LIB_EMU_STATUS_H
 
@@ -9,7 +9,8 @@
 
 namespace sluice::emu {
 
-EmulatorStatus read_status(const Registers& registers);
+// `total`: what it has counted since it was switched on.
+EmulatorStatus read_status(const Registers& registers, const sluice_sdi_counters& total);
 
 }  // namespace sluice::emu
 

@@ -4,6 +4,8 @@
 #include "emu/timing.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 
 namespace sluice::emu {
@@ -106,9 +108,36 @@ Timing::Timing(sluice_sdi_counters& counters, uint32_t macs_per_cycle, uint64_t 
       macs_per_cycle_(macs_per_cycle),
       bandwidth_(static_cast<double>(memory_bandwidth)) {}
 
+namespace {
+
+// Every counter is 64 bits, and so is what is reserved between them.
+constexpr size_t kCounters = sizeof(sluice_sdi_counters) / sizeof(uint64_t);
+using CounterArray = std::array<uint64_t, kCounters>;
+
+sluice_sdi_counters sum(const sluice_sdi_counters& before, const sluice_sdi_counters& now) {
+  auto out = std::bit_cast<CounterArray>(before);
+  const auto* words = reinterpret_cast<const uint64_t*>(&now);
+  for (size_t i = 0; i < kCounters; ++i) out[i] += load(words[i]);
+  return std::bit_cast<sluice_sdi_counters>(out);
+}
+
+}  // namespace
+
 void Timing::reset() {
+  const std::lock_guard lock(mutex_);
+  before_ = sum(before_, counters_);
   std::memset(static_cast<void*>(&counters_), 0, sizeof(counters_));
   ns_fraction_ = 0;
+}
+
+void Timing::power_on() {
+  const std::lock_guard lock(mutex_);
+  before_ = {};
+}
+
+sluice_sdi_counters Timing::total() const {
+  const std::lock_guard lock(mutex_);
+  return sum(before_, counters_);
 }
 
 uint64_t Timing::spend(const Work& work, uint64_t overhead, uint32_t hz, uint32_t wait_states) {

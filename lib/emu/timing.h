@@ -5,6 +5,7 @@
 #define SLUICE_LIB_EMU_TIMING_H
 
 #include <cstdint>
+#include <mutex>
 
 #include "emu/queue_segments.h"
 #include "emu/words.h"
@@ -28,8 +29,12 @@ class Timing {
  public:
   Timing(sluice_sdi_counters& counters, uint32_t macs_per_cycle, uint64_t memory_bandwidth);
 
-  // As after reset.
+  // As after reset; what has been counted so far is remembered.
   void reset();
+  // As after power on.
+  void power_on();
+  // All that was counted since power on, resets or not. From any thread.
+  sluice_sdi_counters total() const;
   // Adds an entry; `work` is that of a COPY.
   void entry(const Work& work, uint32_t hz, uint32_t wait_states);
   // Adds the commands of a list that has run.
@@ -43,6 +48,8 @@ class Timing {
   sluice_sdi_counters& counters_;
   double macs_per_cycle_, bandwidth_;
   double ns_fraction_ = 0;  // of a nanosecond, not yet in the counters
+  mutable std::mutex mutex_;
+  sluice_sdi_counters before_{};  // the last reset; with mutex_
 };
 
 }  // namespace sluice::emu

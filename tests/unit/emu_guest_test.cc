@@ -165,6 +165,10 @@ Test(emu_guest, a_guest_copies_between_pages_of_its_own) {
   }
   const EmulatorStatus status = server.board->status();
   cr_expect(status.guest_connected && same(status.entries, 2u) && same(status.n_faults, 1u));
+  // A reset sets the board's counters to 0, and what is said of the whole session stays.
+  cr_expect(same(guest.request(SLUICE_SDI_ACTION_RESET, 0), SLUICE_SDI_RESULT_OK));
+  cr_expect(same(emu::load(guest.r->counters().entries), 0u));
+  cr_expect(same(server.board->status().entries, 2u));
 }
 
 Test(emu_guest, what_lies_outside_the_guest_is_out_of_reach) {

@@ -50,7 +50,8 @@ struct EmulatorOptions {
   uint64_t seed = 1;  // of faults by chance
 };
 
-// What an emulated board has done since its last reset, by its own counters and its model of time.
+// What an emulated board has done since it was switched on, by its own counters (which a reset sets
+// to 0) and its model of time. Faults: since the last reset.
 struct EmulatorStatus {
   struct Op {
     std::string name;
