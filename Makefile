@@ -39,6 +39,7 @@ PKGS_kernel := gcc linux-headers-amd64 sparse kmod
 PKGS_unit := libcriterion-dev valgrind
 PKGS_e2e := nodejs npm python3 curl systemd man-db
 PKGS_vm := qemu-system-x86 busybox-static strace python3
+PKGS_kasan := linux-source-6.1 flex bison bc libelf-dev libssl-dev make xz-utils
 PKGS_lint := clang-format clang-tidy shellcheck python3 binutils man-db git
 
 .PHONY: all build kernel run serve check check-unit check-e2e check-vm check-model check-lint bench lint format clean help install
@@ -117,6 +118,7 @@ help:
 #: make check-e2e             the programs, the C library and the daemon as users meet them
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
 #: make check-model           the same bits on the CPU, an emulated board, and a board behind the driver in a guest
+#: make check-kasan           the VM suite in a kernel with KASAN, lockdep and kmemleak, built once (10 to 20 minutes)
 #: make soak [FAULTS=1000]    stories on an emulated board that fails at random
 #: make fuzz                  the GGUF fuzzer for a minute, at least 10,000 files
 #: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp

@@ -113,8 +113,19 @@ def board(results):
               f"{w['memcpy'] / 1e9:.2f} GB/s.")
 
 
+def guest(results):
+    """The board behind the driver of a QEMU guest."""
+    g = results["guest"]
+    own = [[what, number(g["own_board"][key]), number(g["own_cpu"][key]), number(g["own_board"][key] / g["own_cpu"][key])]
+           for what, key in (("prefill 64", "prefill_tps"), ("decode 16", "decode_tps"))]
+    return (f"{title(results['models'][-1])}, decode {g['n_tokens']}: {number(g['board_tps'])} tokens/s on the board of the "
+            f"guest, {number(g['cpu_tps'])} on this host's CPU, one thread each: **{g['ratio']:.2f}** "
+            f"({min(g['ratios']):.2f} .. {max(g['ratios']):.2f}, {len(g['ratios'])} pairs).\n\n"
+            + table([g["small_name"], "the guest's board, tokens/s", "the guest's own CPU", "ratio"], own))
+
+
 FIGURES = {"machine": machine, "speed": speed, "limits": limits, "one-thread": one_thread, "kv-study": kv_study,
-           "drift": drift, "board": board}
+           "drift": drift, "board": board, "guest": guest}
 
 
 def make(results):

@@ -21,5 +21,5 @@ PEERS := $(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits $(O)/b
 
 # SMALL=1: a quick run of everything over a tiny model, which leaves docs/ alone.
 SMALL ?=
-bench: $(PROGRAMS) $(PEERS) | $(O)/.need-build $(O)/.need-e2e
+bench: $(PROGRAMS) $(PEERS) $(O)/kernel/sluice.ko vm-kernel | $(O)/.need-build $(O)/.need-e2e $(O)/.need-vm
 	$(Q)tests/bench/run $(if $(SMALL),--small) $(abspath $(O))

@@ -23,10 +23,12 @@ T must(sluice::Result<T> result) {
 
 class Sluice {
  public:
+  explicit Sluice(std::string device) : device_(std::move(device)) {}
   void load(const char* path) { model_ = must(sluice::Model::load(path)); }
 
   void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads) {
     sluice::EngineOptions options;
+    options.device = device_;
     options.n_threads = n_threads;
     options.max_batch_tokens = n_batch;
     options.max_sequences = 1;
@@ -47,6 +49,7 @@ class Sluice {
   }
 
  private:
+  std::string device_;
   std::shared_ptr<const sluice::Model> model_;
   std::unique_ptr<sluice::Engine> engine_;
   std::optional<sluice::Sequence> sequence_;
@@ -55,10 +58,14 @@ class Sluice {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Sluice side;
-  if (peer::run(side, argc - 1, argv + 1)) return 0;
+  // The machine: the CPU unless said.
+  const bool chosen = argc > 2 && std::string(argv[1]) == "--device";
+  Sluice side(chosen ? argv[2] : "cpu");
+  const int skip = chosen ? 3 : 1;
+  if (peer::run(side, argc - skip, argv + skip)) return 0;
   std::fprintf(stderr,
-               "usage: sluice-peer bench MODEL N_PROMPT N_DECODE THREADS\n"
+               "usage: sluice-peer [--device DEVICE] COMMAND...\n"
+               "       sluice-peer bench MODEL N_PROMPT N_DECODE THREADS\n"
                "       sluice-peer greedy MODEL N_PREDICT ID...\n"
                "       sluice-peer follow MODEL N_PREDICT ID... (the last N_PREDICT: forced)\n"
                "       sluice-peer perplexity MODEL CHUNK N_CHUNKS\n"

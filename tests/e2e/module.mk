@@ -11,5 +11,6 @@ $(OPENAI_CLIENT)/.installed: tests/e2e/openai/package.json tests/e2e/openai/pack
 		{ cat npm.log; exit 1; }; }
 	$(Q)touch $@
 
-check-e2e: $(PROGRAMS) $(LIBRARIES) $(OPENAI_CLIENT)/.installed $(PEERS) | $(O)/.need-build $(O)/.need-e2e
+check-e2e: $(PROGRAMS) $(LIBRARIES) $(OPENAI_CLIENT)/.installed $(PEERS) $(O)/kernel/sluice.ko vm-kernel \
+		| $(O)/.need-build $(O)/.need-e2e $(O)/.need-vm
 	$(Q)SLUICE_BUILD=$(abspath $(O)) tests/e2e/run $(E2E_TESTS)

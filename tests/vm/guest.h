@@ -33,6 +33,9 @@ inline constexpr uint64_t kIrqStatus = 0x24, kIrqRaise = 0x60, kIrqAck = 0x64;
 inline constexpr uint64_t kEduIdentification = 0x010000ed;
 inline constexpr uint64_t kStatusBusy = 0x01, kStatusIrq = 0x80;
 
+// Seconds that a test may take.
+unsigned time_limit();
+
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -7,10 +7,12 @@ $(VM)/guest_tests: $(VM_SRCS:%.cc=$(O)/obj/%.o) $(O)/lib/libsluice.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# vmlinuz names the release, so that a newer headers package fetches its own kernel.
+# vmlinuz names the release, so that a newer headers package fetches its own kernel. The modules are
+# those that a guest may want: a folder of this host, a disk, partners for dma-bufs.
+VM_MODULES := virtio_pci virtio_blk 9p 9pnet_virtio crc32c_generic ext4 vgem
 .PHONY: vm-kernel
 vm-kernel: | $(O)/.need-kernel $(O)/.need-vm
-	$(Q)tests/vm/fetch-kernel $(kernel_release) $(VM)
+	$(Q)tests/vm/fetch-kernel $(kernel_release) $(VM) $(VM_MODULES)
 
 .PHONY: check-vm
 check-vm: $(O)/kernel/sluice.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests vm-kernel \
@@ -18,3 +20,23 @@ check-vm: $(O)/kernel/sluice.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/gue
 	$(Q)tests/vm/run --kernel $(VM)/vmlinuz-$(kernel_release) --module $(O)/kernel/sluice.ko \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
 		--emulator $(O)/bin/sluice-emu --work $(VM)
+
+# check-kasan: the VM suite in a kernel that checks itself, built from Debian's source once: KASAN,
+# lockdep, kmemleak, DMA_API_DEBUG, debug objects. Neither part of `make check` nor of CI.
+KASAN := $(O)/kasan
+
+.PHONY: kasan-kernel check-kasan
+kasan-kernel: | $(O)/.need-kasan
+	$(Q)tests/vm/kasan/build-kernel $(KASAN)
+
+# Its own copy of the driver's sources, for another kernel.
+$(KASAN)/module/sluice.ko: $(KERNEL_SRCS) kasan-kernel
+	$(call say,KBUILD,$@)
+	$(Q)mkdir -p $(@D) && cp --parents -u $(KERNEL_SRCS) $(@D)
+	$(Q)$(MAKE) -C $(KASAN)/linux O= M=$(abspath $(@D)) W=1 KCFLAGS=-Werror $(if $(V),,--silent) modules
+
+check-kasan: $(KASAN)/module/sluice.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests \
+		| $(O)/.need-build $(O)/.need-vm
+	$(Q)tests/vm/run --kernel $(KASAN)/bzImage --module $(KASAN)/module/sluice.ko --patience 6 \
+		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
+		--emulator $(O)/bin/sluice-emu --work $(KASAN)/vm
