@@ -149,10 +149,10 @@ static struct sg_table *sluice_host_map(struct dma_buf_attachment *attach,
 
 	if (IS_ERR(sgt))
 		return sgt;
-	err = dma_map_sgtable(attach->dev, sgt, dir, 0);
+	err = dma_map_sgtable(attach->dev, sgt, dir, DMA_ATTR_SKIP_CPU_SYNC);
 	if (err)
 		goto err_free;
-	/* The memory is coherent for us: importers for whom it is not are not served. */
+	/* Coherent for us: importers for whom it is not are not served, so nobody needs a sync. */
 	for_each_sgtable_dma_sg(sgt, sg, i) {
 		if (dma_need_sync(attach->dev, sg_dma_address(sg))) {
 			err = -EOPNOTSUPP;
@@ -162,7 +162,7 @@ static struct sg_table *sluice_host_map(struct dma_buf_attachment *attach,
 	return sgt;
 
 err_unmap:
-	dma_unmap_sgtable(attach->dev, sgt, dir, 0);
+	dma_unmap_sgtable(attach->dev, sgt, dir, DMA_ATTR_SKIP_CPU_SYNC);
 err_free:
 	sluice_table_free(sgt);
 	return ERR_PTR(err);
@@ -171,7 +171,7 @@ err_free:
 static void sluice_host_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
 			      enum dma_data_direction dir)
 {
-	dma_unmap_sgtable(attach->dev, sgt, dir, 0);
+	dma_unmap_sgtable(attach->dev, sgt, dir, DMA_ATTR_SKIP_CPU_SYNC);
 	sluice_table_free(sgt);
 }
 

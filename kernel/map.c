@@ -114,12 +114,13 @@ static bool sluice_range_writable(struct sluice_board *board, const struct sluic
 static int sluice_vma_fill(struct sluice_board *board, struct vm_area_struct *vma,
 			   const struct sluice_range *range)
 {
-	const struct sluice_win *win = &board->windows[range->window];
+	const struct sluice_win *win;
 
 	vma->vm_page_prot = sluice_prot_of_type(vma->vm_page_prot, range->type);
 	if (range->mem)
 		return range->mem->dead ? -EINVAL :
 					  sluice_mem_mmap(range->mem, vma, range->offset);
+	win = &board->windows[range->window];
 	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP, 0);
 	/* remap_pfn_range() for what is I/O: encrypted guests need the difference. */
 	return io_remap_pfn_range(vma, vma->vm_start, (win->start + range->offset) >> PAGE_SHIFT,
