@@ -86,9 +86,10 @@ struct Op {
   // Types, shapes and row counts of the operands; the message completes "command 3 (rope): ".
   Result<void> (*check)(const Operands& o);
   OpCode code;
-  uint16_t flags = 0;     // SLUICE_SDI_FLAG_* that it knows
-  bool in_place = false;  // dst may be the very tensor that a source is
-  uint8_t n_imm = 0;      // immediates that it uses; the others are 0
+  uint16_t flags = 0;       // SLUICE_SDI_FLAG_* that it knows
+  bool in_place = false;    // dst may be the very tensor that a source is
+  uint8_t n_imm = 0;        // immediates that it uses; the others are 0
+  bool has_caches = false;  // its f16 operands are caches
 };
 
 // Null: no such operation.

@@ -86,9 +86,10 @@ Result<void> Step::check_token(uint32_t i, const StepLimits& limits) const {
     return fail(EINVAL, fmt::format("step buffer: token[{}] is {}, the vocabulary has {}", i,
                                     token()[i], limits.n_vocab));
   }
-  if (slot()[i] < SLUICE_SDI_NO_SLOT || slot()[i] >= static_cast<int64_t>(limits.n_slots)) {
-    return fail(EINVAL, fmt::format("step buffer: slot[{}] is {}, expected -1 to {}", i, slot()[i],
-                                    int64_t{limits.n_slots} - 1));
+  const int32_t at = slot()[i];
+  if (at != SLUICE_SDI_NO_SLOT && (at < 0 || static_cast<uint64_t>(at) >= limits.n_slots)) {
+    return fail(EINVAL, fmt::format("step buffer: slot[{}] is {}, expected -1 to {}", i, at,
+                                    std::min<uint64_t>(limits.n_slots, uint64_t{1} << 31) - 1));
   }
   if (sequence()[i] >= header_.n_sequences) {
     return fail(EINVAL, fmt::format("step buffer: sequence[{}] is {}, there are {}", i,
@@ -103,7 +104,7 @@ Result<void> Step::check_token(uint32_t i, const StepLimits& limits) const {
                             "are {}",
                             i, last, header_.n_blocks));
   }
-  const uint32_t n_blocks = limits.n_slots / SLUICE_SDI_BLOCK_TOKENS;
+  const uint64_t n_blocks = limits.n_slots / SLUICE_SDI_BLOCK_TOKENS;
   const uint32_t* table = block_table(sequence()[i]);
   for (uint64_t b = 0; b <= last; ++b) {
     if (table[b] >= n_blocks) {

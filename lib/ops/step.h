@@ -31,12 +31,13 @@ struct StepInputs {
   void write(std::vector<uint32_t>& words) const;
 };
 
-// Limits that a step is held to; they follow from the command list.
+// Limits that a step is held to; they follow from the command list, and are wider than the words of
+// a step so that the largest number is no limit.
 struct StepLimits {
-  uint32_t max_tokens = 0;
-  uint32_t max_outputs = 0;
-  uint32_t n_vocab = 0;
-  uint32_t n_slots = 0;
+  uint64_t max_tokens = 0;
+  uint64_t max_outputs = 0;
+  uint64_t n_vocab = 0;
+  uint64_t n_slots = 0;
 };
 
 // A snapshot of a step buffer that has passed every check: lengths, and each token, slot, sequence,

@@ -13,7 +13,7 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kUnlimited = std::numeric_limits<uint32_t>::max();
+constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
 
 // Bytes of one row of shape[0] elements; 0: unknown type or not whole blocks.
 uint64_t row_bytes(const TensorDesc& d) {
@@ -81,6 +81,21 @@ Result<void> expect_right(bool granted, const Tensor& t, const char* what, ListR
   return expect(granted, what);
 }
 
+// What numbers of a type are aligned to, in bytes; weights in blocks are read byte by byte.
+uint64_t alignment_of(const Op& op, const TensorDesc& d) {
+  if (d.type == SLUICE_SDI_TYPE_F16) return op.has_caches ? alignof(uint16_t) : 1;
+  if (d.type == SLUICE_SDI_TYPE_I64) return alignof(int64_t);
+  return d.type == SLUICE_SDI_TYPE_F32 || find_activation(d.type) ? alignof(float) : 1;
+}
+
+// Of the address and the strides in use; what stands behind the rank means nothing.
+Result<void> expect_aligned(const Op& op, const Tensor& t, const char* what) {
+  const uint64_t alignment = alignment_of(op, t.desc);
+  bool aligned = reinterpret_cast<uintptr_t>(t.data) % alignment == 0;
+  for (int i = 0; i + 1 < t.desc.rank; ++i) aligned &= t.desc.stride[i] % alignment == 0;
+  return expect(aligned, what);
+}
+
 Result<LoadedCommand> check_command(const LoadedList& list, const Command& c,
                                     ListRefusal& refusal) {
   LoadedCommand out;
@@ -99,6 +114,7 @@ Result<LoadedCommand> check_command(const LoadedList& list, const Command& c,
   SLUICE_CHECK(expect_right(dst.writable, dst, "a destination in a writable segment", refusal));
   SLUICE_CHECK(expect_right(dst.readable || !(c.flags & SLUICE_SDI_FLAG_ADD), dst,
                             "a destination to add to in a readable segment", refusal));
+  SLUICE_CHECK(expect_aligned(*op, dst, "an aligned destination"));
   for (int i = 0; i < 5; ++i) {
     if (i >= op->n_src) {
       SLUICE_CHECK(expect(c.src[i] == SLUICE_SDI_NONE, "no further source"));
@@ -108,6 +124,7 @@ Result<LoadedCommand> check_command(const LoadedList& list, const Command& c,
     const Tensor& src = list.tensors[c.src[i]];
     out.operands.src[i] = &src;
     SLUICE_CHECK(expect_right(src.readable, src, "sources in readable segments", refusal));
+    SLUICE_CHECK(expect_aligned(*op, src, "aligned sources"));
     SLUICE_CHECK(expect(!overlap(dst, src) || (op->in_place && same_place(dst, src)),
                         "a destination that overlaps no source"));
   }
@@ -117,7 +134,7 @@ Result<LoadedCommand> check_command(const LoadedList& list, const Command& c,
 
 // What steps are held to follows from the tensors that data-dependent indices go into.
 void narrow_limits(StepLimits& limits, const LoadedCommand& c) {
-  const auto narrow = [](uint32_t& limit, uint32_t value) { limit = std::min(limit, value); };
+  const auto narrow = [](uint64_t& limit, uint64_t value) { limit = std::min(limit, value); };
   const Operands& o = c.operands;
   for (const Tensor* t : {o.dst, o.src[0], o.src[1], o.src[2], o.src[3], o.src[4]}) {
     if (!t) continue;
