@@ -37,17 +37,18 @@ uint64_t elements_per_row(const Tensor& t) {
   return t.desc.rank < 2 ? t.desc.shape[0] : n;
 }
 
-// Entries of the cache that the step's tokens attend to: by each token, and by each run of tokens
-// of one sequence, which share what they read.
+// Entries of the cache that the step's tokens attend to, through a window if there is one: by each
+// token, and by each run of tokens of one sequence, which share what they read.
 struct Attended {
   uint64_t by_token = 0, by_run = 0;
 };
 
-Attended attended(const Step& step) {
+Attended attended(const Step& step, uint32_t window) {
   Attended a;
   uint64_t longest = 0;
   for (uint32_t i = 0; i < step.n_tokens(); ++i) {
-    const uint64_t entries = uint64_t{step.context()[i]} + 1;
+    const uint64_t all = uint64_t{step.context()[i]} + 1;
+    const uint64_t entries = window == 0 ? all : std::min<uint64_t>(all, window);
     a.by_token += entries;
     longest = std::max(longest, entries);
     if (i + 1 == step.n_tokens() || step.sequence()[i + 1] != step.sequence()[i]) {
@@ -64,7 +65,7 @@ uint64_t operand_rows(const Operands& o, const Step& step, int i) {
   if (t.desc.rows != SLUICE_SDI_ROWS_FIXED) return rows_used(t, step);
   const uint16_t op = o.command->op;
   if (op == SLUICE_SDI_OP_EMBED || op == SLUICE_SDI_OP_KV_WRITE) return step.n_tokens();
-  if (op == SLUICE_SDI_OP_ATTENTION) return attended(step).by_run;
+  if (op == SLUICE_SDI_OP_ATTENTION) return attended(step, o.imm(2)).by_run;
   return t.rows();
 }
 
@@ -74,7 +75,7 @@ uint64_t macs_of(const Operands& o, const Step& step) {
     case SLUICE_SDI_OP_MATMUL:
       return n * o.src[0]->desc.shape[0] * o.src[0]->desc.shape[1];
     case SLUICE_SDI_OP_ATTENTION:
-      return 2 * attended(step).by_token * elements_per_row(*o.dst);
+      return 2 * attended(step, o.imm(2)).by_token * elements_per_row(*o.dst);
     case SLUICE_SDI_OP_EMBED:
     case SLUICE_SDI_OP_SELECT:
     case SLUICE_SDI_OP_KV_WRITE:

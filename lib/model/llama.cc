@@ -391,7 +391,7 @@ void Llama::Graph::layer(const Layer& l) {
   Input in = input(normed, m.info_.dim, SLUICE_SDI_ROWS_TOKENS);
   matmul(gate, l.gate, in);
   matmul(up, l.up, in);
-  list.add(SLUICE_SDI_OP_SWIGLU, gate, {gate, up});
+  list.add(SLUICE_SDI_OP_GLU, gate, {gate, up}, {SLUICE_SDI_GLU_SILU});
   Input wide = input(gate, m.info_.ffn_dim, SLUICE_SDI_ROWS_TOKENS);
   matmul(x, l.down, wide, SLUICE_SDI_FLAG_ADD);
 }

@@ -98,6 +98,10 @@ const Op* find_op(uint16_t op);
 // Rules that several operations share. `what` names the operand in the message.
 Result<void> expect(bool holds, const char* what);
 Result<void> expect_f32(const Tensor& t, const char* what);
+// f32 of the same rank, shape and kind of rows.
+Result<void> expect_like(const Tensor& t, const Tensor& other, const char* what);
+// An immediate that is a finite f32 above 0, or, if that may be, all bits 0 for none.
+Result<void> expect_positive(const Operands& o, int imm, bool or_none, const char* what);
 
 Result<void> check_embed(const Operands& o);
 Result<void> check_select(const Operands& o);
@@ -108,10 +112,12 @@ Result<void> check_rope_table(const Operands& o);
 Result<void> check_rope(const Operands& o);
 Result<void> check_kv_write(const Operands& o);
 Result<void> check_attention(const Operands& o);
-Result<void> check_swiglu(const Operands& o);
+Result<void> check_glu(const Operands& o);
+Result<void> check_add(const Operands& o);
+Result<void> check_softcap(const Operands& o);
 
 extern const OpCode kEmbedCode, kSelectCode, kRmsNormCode, kQuantizeCode, kMatmulCode,
-    kRopeTableCode, kRopeCode, kKvWriteCode, kAttentionCode, kSwigluCode;
+    kRopeTableCode, kRopeCode, kKvWriteCode, kAttentionCode, kGluCode, kAddCode, kSoftcapCode;
 // Packs a matmul's columns, before it.
 extern const OpCode kPackCode;
 

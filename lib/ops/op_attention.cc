@@ -78,13 +78,10 @@ static void run_kv_write(const Operands& o, const RunContext& c, const Piece& pi
 
 Result<void> check_attention(const Operands& o) {
   const TensorDesc &dst = o.dst->desc, &k = o.src[2]->desc, &v = o.src[3]->desc;
+  SLUICE_CHECK(
+      expect(dst.rank == 3 && dst.rows == SLUICE_SDI_ROWS_TOKENS, "a destination [D, H, tokens]"));
   for (const Tensor* t : {o.dst, o.src[0], o.src[1]}) {
-    SLUICE_CHECK(expect_f32(*t, "f32 queries and destination"));
-    const TensorDesc& d = t->desc;
-    SLUICE_CHECK(expect(d.rank == 3 && d.rows == SLUICE_SDI_ROWS_TOKENS &&
-                            d.shape[0] == dst.shape[0] && d.shape[1] == dst.shape[1] &&
-                            d.shape[2] == dst.shape[2],
-                        "queries and destination [D, H, tokens]"));
+    SLUICE_CHECK(expect_like(*t, *o.dst, "f32 queries of the destination's shape"));
   }
   SLUICE_CHECK(check_cache(*o.src[2], 3));
   SLUICE_CHECK(check_cache(*o.src[3], 3));
@@ -92,7 +89,8 @@ Result<void> check_attention(const Operands& o) {
                           k.shape[1] == v.shape[1] && k.shape[2] == v.shape[2],
                       "key and value caches [D, KV heads, slots]"));
   SLUICE_CHECK(expect(dst.shape[0] <= kMaxHeadDim, "heads of at most 1024 elements"));
-  return expect(dst.shape[1] % k.shape[1] == 0, "query heads a multiple of KV heads");
+  SLUICE_CHECK(expect(dst.shape[1] % k.shape[1] == 0, "query heads a multiple of KV heads"));
+  return expect_positive(o, 1, true, "imm1 to be 0 or a soft cap above 0");
 }
 
 static uint32_t attention_pieces(const Operands& o, const RunContext& c) {
@@ -136,6 +134,8 @@ static void run_attention(const Operands& o, const RunContext& c, const Piece& p
   task.block_table = c.step->block_table(c.step->sequence()[token]);
   task.head_dim = o.dst->desc.shape[0];
   task.scale = o.imm_f32(0);
+  task.soft_cap = o.imm_f32(1);
+  task.window = o.imm(2);
   task.scratch = c.scratch;
   c.kernels->attention(task);
 }

@@ -67,6 +67,7 @@ Result<void> check_rope_table(const Operands& o) {
   SLUICE_CHECK(expect(dst.rank == 2 && dst.rows == SLUICE_SDI_ROWS_TOKENS &&
                           dst.shape[0] == uint64_t{2} * phase.shape[0],
                       "a destination [R, tokens]"));
+  SLUICE_CHECK(expect_positive(o, 1, true, "imm1 to be 0 or a magnitude above 0"));
   return expect(o.imm(0) == SLUICE_SDI_POSITION || o.imm(0) == SLUICE_SDI_CONTEXT,
                 "imm0 to name a position array");
 }
@@ -80,23 +81,23 @@ static void run_rope_table(const Operands& o, const RunContext& c, const Piece& 
   const uint32_t* position =
       o.imm(0) == SLUICE_SDI_CONTEXT ? c.step->context() : c.step->position();
   const auto* increment = reinterpret_cast<const uint64_t*>(o.src[0]->data);
+  const float magnitude = o.imm(1) == 0 ? 1.0f : o.imm_f32(1);
   for (uint32_t i = piece.begin(n); i < piece.end(n); ++i) {
     auto* row = reinterpret_cast<float*>(o.dst->data + i * o.dst->row_stride());
     for (uint32_t p = 0; p < o.src[0]->desc.shape[0]; ++p) {
       const CosSin r = rotation(position[i] * increment[p]);
-      row[2 * p] = r.cos;
-      row[2 * p + 1] = r.sin;
+      row[2 * p] = r.cos * magnitude;
+      row[2 * p + 1] = r.sin * magnitude;
     }
   }
 }
 
 Result<void> check_rope(const Operands& o) {
-  const TensorDesc &dst = o.dst->desc, &src = o.src[0]->desc, &table = o.src[1]->desc;
-  for (const Tensor* t : {o.dst, o.src[0], o.src[1]}) SLUICE_CHECK(expect_f32(*t, "f32 operands"));
-  SLUICE_CHECK(expect(dst.rank == 3 && src.rank == 3 && dst.rows == SLUICE_SDI_ROWS_TOKENS &&
-                          src.rows == SLUICE_SDI_ROWS_TOKENS && dst.shape[0] == src.shape[0] &&
-                          dst.shape[1] == src.shape[1] && dst.shape[2] == src.shape[2],
-                      "dst and source [D, H, tokens] of one shape"));
+  const TensorDesc &dst = o.dst->desc, &table = o.src[1]->desc;
+  for (const Tensor* t : {o.dst, o.src[1]}) SLUICE_CHECK(expect_f32(*t, "f32 operands"));
+  SLUICE_CHECK(
+      expect(dst.rank == 3 && dst.rows == SLUICE_SDI_ROWS_TOKENS, "a destination [D, H, tokens]"));
+  SLUICE_CHECK(expect_like(*o.src[0], *o.dst, "an f32 source of the destination's shape"));
   SLUICE_CHECK(expect(table.rank == 2 && table.rows == SLUICE_SDI_ROWS_TOKENS &&
                           table.shape[0] % 2 == 0 && table.shape[0] <= dst.shape[0] &&
                           table.shape[1] == dst.shape[2],

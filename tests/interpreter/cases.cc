@@ -78,10 +78,14 @@ class Generator {
     return tensor(SLUICE_SDI_TYPE_F32, rows.kind, {width, rows.most}, values);
   }
   uint32_t source(uint32_t width, Rows rows);
+  // An immediate that is an f32 above 0; in one case of three none, where that may be.
+  uint32_t positive(bool or_none = true);
   void command(uint16_t op, uint32_t dst, Shape src, Shape imm = {}, uint16_t flags = 0);
   void matmul(uint16_t type);
+  void rms_norm();
   void rope();
   void attention();
+  void elements(uint16_t op);
   void write_step();
 
   uint64_t address_;
@@ -214,6 +218,11 @@ uint32_t Generator::source(uint32_t width, Rows rows) {
   return f32(width, rows);
 }
 
+uint32_t Generator::positive(bool or_none) {
+  if (or_none && pick(0, 2) == 0) return 0;
+  return std::bit_cast<uint32_t>(static_cast<float>(pick(1, 1u << 20)) * 0x1p-15f);
+}
+
 void Generator::command(uint16_t op, uint32_t dst, Shape src, Shape imm, uint16_t flags) {
   sluice_sdi_command c{};
   c.op = op;
@@ -241,6 +250,42 @@ void Generator::matmul(uint16_t type) {
   const uint32_t w = tensor(type, SLUICE_SDI_ROWS_FIXED, {k, m});
   const uint32_t y = f32(m, rows);
   command(SLUICE_SDI_OP_MATMUL, y, {w, x}, {}, coin() ? SLUICE_SDI_FLAG_ADD : 0);
+}
+
+void Generator::rms_norm() {
+  const uint32_t dim = width();
+  const Rows rows = any_rows();
+  const uint32_t weight = tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_FIXED, {dim});
+  const uint32_t n_heads = pick(1, 4);
+  const bool of_heads = coin();
+  const auto operand = [&] {
+    return of_heads ? tensor(SLUICE_SDI_TYPE_F32, rows.kind, {dim, n_heads, rows.most})
+                    : source(dim, rows);
+  };
+  const uint32_t x = operand();
+  uint32_t y = x;
+  if (coin()) {
+    y = of_heads ? operand() : f32(dim, rows);
+  }
+  command(SLUICE_SDI_OP_RMS_NORM, y, {x, weight}, {std::bit_cast<uint32_t>(1e-5f)});
+}
+
+// GLU, ADD or SOFTCAP.
+void Generator::elements(uint16_t op) {
+  const uint32_t dim = width();
+  const Rows rows = any_rows();
+  const uint32_t a = source(dim, rows);
+  if (op == SLUICE_SDI_OP_SOFTCAP) {
+    command(op, coin() ? a : f32(dim, rows), {a}, {positive(false)});
+    return;
+  }
+  const bool bias = op == SLUICE_SDI_OP_ADD && coin();
+  const uint32_t b = bias              ? tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_FIXED, {dim})
+                     : pick(0, 5) == 0 ? a
+                                       : f32(dim, rows, Values::kWide);
+  const uint32_t where = pick(0, 2);
+  const uint32_t y = where == 0 ? a : where == 1 && !bias ? b : f32(dim, rows);
+  command(op, y, {a, b}, {op == SLUICE_SDI_OP_GLU ? pick(0, 1) : 0});
 }
 
 void Generator::rope() {
@@ -277,25 +322,22 @@ void Generator::attention() {
     command(SLUICE_SDI_OP_KV_WRITE, index, {f32(flat.shape[0], rows)});
   }
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim)) * static_cast<float>(pick(1, 4));
-  command(SLUICE_SDI_OP_ATTENTION, out, {q, sink, k, v}, {std::bit_cast<uint32_t>(scale)});
+  const uint32_t window = coin() ? 0 : coin() ? pick(1, 40) : pick(1, 100);
+  command(SLUICE_SDI_OP_ATTENTION, out, {q, sink, k, v},
+          {std::bit_cast<uint32_t>(scale), positive(), window});
 }
 
 void Generator::add(uint16_t op, uint16_t type) {
-  const Rows rows =
-      op == SLUICE_SDI_OP_RMS_NORM || op == SLUICE_SDI_OP_QUANTIZE || op == SLUICE_SDI_OP_SWIGLU
-          ? any_rows()
-          : tokens();
+  const Rows rows = op == SLUICE_SDI_OP_QUANTIZE ? any_rows() : tokens();
   const uint32_t dim = width();
   if (op == SLUICE_SDI_OP_EMBED) {
     const uint32_t block = find_type(type)->block;
     const uint32_t whole = block == 1 ? dim : block * pick(1, 3), n_vocab = pick(1, 20);
     n_vocab_ = std::min(n_vocab_, n_vocab);
     const uint32_t table = tensor(type, SLUICE_SDI_ROWS_FIXED, {whole, n_vocab});
-    command(op, f32(whole, rows), {table});
+    command(op, f32(whole, rows), {table}, {positive()});
   } else if (op == SLUICE_SDI_OP_RMS_NORM) {
-    const uint32_t x = source(dim, rows);
-    const uint32_t weight = tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_FIXED, {dim});
-    command(op, coin() ? x : f32(dim, rows), {x, weight}, {std::bit_cast<uint32_t>(1e-5f)});
+    rms_norm();
   } else if (op == SLUICE_SDI_OP_QUANTIZE) {
     const bool large = coin();
     const uint32_t whole = large ? 256 * pick(1, 3) : 32 * pick(1, 9);
@@ -307,7 +349,7 @@ void Generator::add(uint16_t op, uint16_t type) {
   } else if (op == SLUICE_SDI_OP_ROPE_TABLE) {
     const uint32_t n = pick(1, 40);
     const uint32_t increments = tensor(SLUICE_SDI_TYPE_I64, SLUICE_SDI_ROWS_FIXED, {n});
-    command(op, f32(2 * n, rows), {increments}, {pick(0, 1)});
+    command(op, f32(2 * n, rows), {increments}, {pick(0, 1), positive()});
   } else if (op == SLUICE_SDI_OP_ROPE) {
     rope();
   } else if (op == SLUICE_SDI_OP_KV_WRITE) {
@@ -318,11 +360,8 @@ void Generator::add(uint16_t op, uint16_t type) {
     command(op, cache, {x});
   } else if (op == SLUICE_SDI_OP_ATTENTION) {
     attention();
-  } else if (op == SLUICE_SDI_OP_SWIGLU) {
-    const uint32_t gate = source(dim, rows),
-                   up = pick(0, 5) == 0 ? gate : f32(dim, rows, Values::kWide);
-    const uint32_t where = pick(0, 2);
-    command(op, where == 0 ? gate : where == 1 ? up : f32(dim, rows), {gate, up});
+  } else if (op == SLUICE_SDI_OP_GLU || op == SLUICE_SDI_OP_ADD || op == SLUICE_SDI_OP_SOFTCAP) {
+    elements(op);
   } else {
     const Rows outputs{SLUICE_SDI_ROWS_OUTPUTS, n_outputs_ + pick(1, 3)};
     command(SLUICE_SDI_OP_SELECT, f32(dim, outputs), {source(dim, rows)});

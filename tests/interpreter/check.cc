@@ -2,6 +2,8 @@
 // Section 9: which descriptors and commands are refused. A descriptor is judged for itself; what
 // depends on its use (rights, alignment, shape) is the command's.
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <iterator>
 
 #include "tests/interpreter/blocks.h"
@@ -88,14 +90,22 @@ bool is_like(const Tensor& t, const Tensor& dst) {
          std::equal(t.shape, t.shape + dst.rank - 1, dst.shape);
 }
 
+// A finite f32 above 0.
+bool is_positive(uint32_t immediate) {
+  const float value = std::bit_cast<float>(immediate);
+  return std::isfinite(value) && value > 0;
+}
+
+bool is_none_or_positive(uint32_t immediate) { return immediate == 0 || is_positive(immediate); }
+
 bool embed(const Operands& o) {
-  return is_f32(*o.dst, 2) && is_tokens(*o.dst) && is_weights(*o.src[0]) &&
-         o.src[0]->shape[0] == o.dst->shape[0];
+  return is_none_or_positive(o.command->imm[0]) && is_f32(*o.dst, 2) && is_tokens(*o.dst) &&
+         is_weights(*o.src[0]) && o.src[0]->shape[0] == o.dst->shape[0];
 }
 
 bool rms_norm(const Operands& o) {
-  return is_f32(*o.dst, 2) && is_like(*o.src[0], *o.dst) && is_f32(*o.src[1], 1) &&
-         is_fixed(*o.src[1]) && o.src[1]->shape[0] == o.dst->shape[0];
+  return (is_f32(*o.dst, 2) || is_f32(*o.dst, 3)) && is_like(*o.src[0], *o.dst) &&
+         is_f32(*o.src[1], 1) && is_fixed(*o.src[1]) && o.src[1]->shape[0] == o.dst->shape[0];
 }
 
 bool quantize(const Operands& o) {
@@ -118,7 +128,7 @@ bool rope_table(const Operands& o) {
   const Tensor& increments = *o.src[0];
   return is_f32(*o.dst, 2) && is_tokens(*o.dst) && is(increments, SLUICE_SDI_TYPE_I64, 1) &&
          is_fixed(increments) && uint64_t{increments.shape[0]} * 2 == o.dst->shape[0] &&
-         o.command->imm[0] <= SLUICE_SDI_CONTEXT;
+         o.command->imm[0] <= SLUICE_SDI_CONTEXT && is_none_or_positive(o.command->imm[1]);
 }
 
 bool rope(const Operands& o) {
@@ -140,11 +150,24 @@ bool attention(const Operands& o) {
          is_like(*o.src[1], dst) && is(keys, SLUICE_SDI_TYPE_F16, 3) && is_fixed(keys) &&
          is(values, SLUICE_SDI_TYPE_F16, 3) && is_fixed(values) && keys.shape[0] == dst.shape[0] &&
          std::equal(keys.shape, keys.shape + 3, values.shape) &&
-         dst.shape[1] % keys.shape[1] == 0 && keys.shape[2] % SLUICE_SDI_BLOCK_TOKENS == 0;
+         dst.shape[1] % keys.shape[1] == 0 && keys.shape[2] % SLUICE_SDI_BLOCK_TOKENS == 0 &&
+         is_none_or_positive(o.command->imm[1]);
 }
 
-bool swiglu(const Operands& o) {
-  return is_f32(*o.dst, 2) && is_like(*o.src[0], *o.dst) && is_like(*o.src[1], *o.dst);
+bool glu(const Operands& o) {
+  return is_f32(*o.dst, 2) && is_like(*o.src[0], *o.dst) && is_like(*o.src[1], *o.dst) &&
+         o.command->imm[0] <= SLUICE_SDI_GLU_GELU;
+}
+
+bool add(const Operands& o) {
+  const Tensor& second = *o.src[1];
+  const bool everywhere =
+      is_f32(second, 1) && is_fixed(second) && second.shape[0] == o.dst->shape[0];
+  return is_f32(*o.dst, 2) && is_like(*o.src[0], *o.dst) && (everywhere || is_like(second, *o.dst));
+}
+
+bool softcap(const Operands& o) {
+  return is_f32(*o.dst, 2) && is_like(*o.src[0], *o.dst) && is_positive(o.command->imm[0]);
 }
 
 bool select(const Operands& o) {
@@ -161,16 +184,18 @@ struct Operation {
 };
 
 constexpr Operation kOperations[] = {
-    {SLUICE_SDI_OP_EMBED, 1, 0, 0, false, embed},
+    {SLUICE_SDI_OP_EMBED, 1, 1, 0, false, embed},
     {SLUICE_SDI_OP_RMS_NORM, 2, 1, 0, true, rms_norm},
     {SLUICE_SDI_OP_QUANTIZE, 1, 0, 0, false, quantize},
     {SLUICE_SDI_OP_MATMUL, 2, 0, SLUICE_SDI_FLAG_ADD, false, matmul},
-    {SLUICE_SDI_OP_ROPE_TABLE, 1, 1, 0, false, rope_table},
+    {SLUICE_SDI_OP_ROPE_TABLE, 1, 2, 0, false, rope_table},
     {SLUICE_SDI_OP_ROPE, 2, 1, 0, true, rope},
     {SLUICE_SDI_OP_KV_WRITE, 1, 0, 0, false, kv_write},
-    {SLUICE_SDI_OP_ATTENTION, 4, 1, 0, false, attention},
-    {SLUICE_SDI_OP_SWIGLU, 2, 0, 0, true, swiglu},
+    {SLUICE_SDI_OP_ATTENTION, 4, 3, 0, false, attention},
+    {SLUICE_SDI_OP_GLU, 2, 1, 0, true, glu},
     {SLUICE_SDI_OP_SELECT, 1, 0, 0, false, select},
+    {SLUICE_SDI_OP_ADD, 2, 0, 0, true, add},
+    {SLUICE_SDI_OP_SOFTCAP, 1, 1, 0, true, softcap},
 };
 
 const Operation* find_operation(uint16_t op) {

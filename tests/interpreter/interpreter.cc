@@ -77,30 +77,44 @@ float exp(float x) {
   return p * std::ldexp(1.0f, static_cast<int>(n));
 }
 
+float tanh(float x) { return 1.0f - 2.0f / (exp(2.0f * x) + 1.0f); }
+
 std::vector<float> f32_row(const View& v, uint64_t i, uint64_t j = 0) {
   std::vector<float> out(v.shape(0));
   std::memcpy(out.data(), v.row(i, j), out.size() * 4);
   return out;
 }
 
-float immediate(const Call& c) { return std::bit_cast<float>(uint32_t{c.command->imm[0]}); }
+float immediate(const Call& c, int i = 0) {
+  return std::bit_cast<float>(uint32_t{c.command->imm[i]});
+}
+
+// Whether immediate i, where all bits 0 mean that there is none, is given.
+bool given(const Call& c, int i) { return c.command->imm[i] != 0; }
 
 void embed(const Call& c) {
   std::vector<float> values(c.dst.shape(0));
   for (uint64_t t = 0; t < c.dst.n; ++t) {
     decode_row(*c.src[0].type, c.src[0].row(c.step->token[t]), c.dst.shape(0), values.data());
-    for (uint64_t i = 0; i < values.size(); ++i) c.dst.set(values[i], i, t);
+    for (uint64_t i = 0; i < values.size(); ++i) {
+      c.dst.set(given(c, 0) ? values[i] * immediate(c) : values[i], i, t);
+    }
+  }
+}
+
+void rms_norm_row(const Call& c, uint64_t t, uint64_t h) {
+  const std::vector<float> x = f32_row(c.src[0], t, h);
+  const float mean = dot16(x, x) / static_cast<float>(x.size());
+  const float scale = 1.0f / std::sqrt(mean + immediate(c));
+  for (uint64_t i = 0; i < x.size(); ++i) {
+    c.dst.set((x[i] * scale) * get<float>(c.src[1].base + i * 4), i, t, h);
   }
 }
 
 void rms_norm(const Call& c) {
+  const uint64_t n_heads = c.dst.tensor->rank == 3 ? c.dst.shape(1) : 1;
   for (uint64_t t = 0; t < c.dst.n; ++t) {
-    const std::vector<float> x = f32_row(c.src[0], t);
-    const float mean = dot16(x, x) / static_cast<float>(x.size());
-    const float scale = 1.0f / std::sqrt(mean + immediate(c));
-    for (uint64_t i = 0; i < x.size(); ++i) {
-      c.dst.set((x[i] * scale) * get<float>(c.src[1].base + i * 4), i, t);
-    }
+    for (uint64_t h = 0; h < n_heads; ++h) rms_norm_row(c, t, h);
   }
 }
 
@@ -177,8 +191,13 @@ void rope_table(const Call& c) {
                          4.166664568298827e-2f);
       k = std::fma(k, z * z, std::fma(-0.5f, z, 1.0f));
       const float cosines[] = {k, -s, -k, s}, sines[] = {s, k, -s, -k};
-      c.dst.set(cosines[quarter], 2 * i, t);
-      c.dst.set(sines[quarter], 2 * i + 1, t);
+      float cosine = cosines[quarter], sine = sines[quarter];
+      if (given(c, 1)) {
+        cosine = cosine * immediate(c, 1);
+        sine = sine * immediate(c, 1);
+      }
+      c.dst.set(cosine, 2 * i, t);
+      c.dst.set(sine, 2 * i + 1, t);
     }
   }
 }
@@ -215,10 +234,11 @@ struct Softmax {
   float maximum = -HUGE_VALF, sum = 0;
   std::vector<float> out;
 
-  // v scores of a block, and the row of values of each.
-  void take_up(uint32_t v, const float* score, const std::vector<std::vector<float>>& values) {
+  // The scores of a block's entries u to v - 1, and the row of values of each.
+  void take_up(uint32_t u, uint32_t v, const float* score,
+               const std::vector<std::vector<float>>& values) {
     float top = -HUGE_VALF;
-    for (uint32_t j = 0; j < v; ++j) top = score[j] > top ? score[j] : top;
+    for (uint32_t j = u; j < v; ++j) top = score[j] > top ? score[j] : top;
     if (top > maximum) {
       const float shrink = exp(maximum - top);
       sum = sum * shrink;
@@ -226,7 +246,7 @@ struct Softmax {
       maximum = top;
     }
     float w[kBlock] = {};
-    for (uint32_t j = 0; j < v; ++j) {
+    for (uint32_t j = u; j < v; ++j) {
       w[j] = exp(score[j] - maximum);
       for (size_t i = 0; i < out.size(); ++i) out[i] = std::fma(w[j], values[j][i], out[i]);
     }
@@ -244,16 +264,20 @@ void attend(const Call& c, uint64_t t, uint32_t h) {
   const uint64_t table = uint64_t{step.sequence[t]} * step.header.n_blocks;
   Softmax softmax;
   softmax.out.resize(dim);
-  for (uint32_t b = 0; b <= step.context[t] / kBlock; ++b) {
-    const uint32_t v = std::min(kBlock, step.context[t] - kBlock * b + 1);
+  const uint32_t window = c.command->imm[2], context = step.context[t];
+  const uint32_t first = window != 0 && window <= context ? context + 1 - window : 0;
+  for (uint32_t b = first / kBlock; b <= context / kBlock; ++b) {
+    const uint32_t u = first > kBlock * b ? first - kBlock * b : 0;
+    const uint32_t v = std::min(kBlock, context - kBlock * b + 1);
     const uint64_t block = step.block_table[table + (b == 0 ? 0 : uint64_t{b} + step.skip[t])];
     float score[kBlock];
-    for (uint32_t j = 0; j < v; ++j) {
+    for (uint32_t j = u; j < v; ++j) {
       decode_row(*keys.type, keys.row(block * kBlock + j, g), dim, key.data());
       decode_row(*values.type, values.row(block * kBlock + j, g), dim, rows[j].data());
       score[j] = immediate(c) * dot16(b == 0 ? sink : query, key);
+      if (given(c, 1)) score[j] = immediate(c, 1) * tanh(score[j] / immediate(c, 1));
     }
-    softmax.take_up(v, score, rows);
+    softmax.take_up(u, v, score, rows);
   }
   const float inverse = 1.0f / softmax.sum;
   for (uint32_t i = 0; i < dim; ++i) c.dst.set(softmax.out[i] * inverse, i, t, h);
@@ -265,13 +289,34 @@ void attention(const Call& c) {
   }
 }
 
-void swiglu(const Call& c) {
+// Sets each element of dst from its place.
+template <typename F>
+void each_element(const Call& c, F f) {
   for (uint64_t t = 0; t < c.dst.n; ++t) {
-    for (uint64_t i = 0; i < c.dst.shape(0); ++i) {
-      const float gate = c.src[0].at(i, t), up = c.src[1].at(i, t);
-      c.dst.set((gate / (1.0f + exp(-gate))) * up, i, t);
-    }
+    for (uint64_t i = 0; i < c.dst.shape(0); ++i) c.dst.set(f(i, t), i, t);
   }
+}
+
+void glu(const Call& c) {
+  const bool gelu = c.command->imm[0] == SLUICE_SDI_GLU_GELU;
+  each_element(c, [&](uint64_t i, uint64_t t) {
+    const float gate = c.src[0].at(i, t), up = c.src[1].at(i, t);
+    float a = gate;
+    if (gelu) a = (gate * 1.59576912160573f) * std::fma(gate * gate, 0.044715f, 1.0f);
+    return (gate / (1.0f + exp(-a))) * up;
+  });
+}
+
+void add(const Call& c) {
+  const bool everywhere = c.src[1].tensor->rank == 1;
+  each_element(c, [&](uint64_t i, uint64_t t) {
+    return c.src[0].at(i, t) + (everywhere ? get<float>(c.src[1].base + i * 4) : c.src[1].at(i, t));
+  });
+}
+
+void softcap(const Call& c) {
+  const float cap = immediate(c);
+  each_element(c, [&](uint64_t i, uint64_t t) { return cap * tanh(c.src[0].at(i, t) / cap); });
 }
 
 void select(const Call& c) {
@@ -281,9 +326,9 @@ void select(const Call& c) {
 }
 
 using Operation = void (*)(const Call&);
-constexpr Operation kOperations[SLUICE_SDI_N_OPS] = {nullptr,   embed,      rms_norm, quantize,
-                                                     matmul,    rope_table, rope,     kv_write,
-                                                     attention, swiglu,     select};
+constexpr Operation kOperations[SLUICE_SDI_N_OPS] = {nullptr,    embed, rms_norm, quantize,  matmul,
+                                                     rope_table, rope,  kv_write, attention, glu,
+                                                     select,     add,   softcap};
 
 // --- Step buffers ---------------------------------------------------------------------------
 

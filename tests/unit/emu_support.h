@@ -180,7 +180,7 @@ inline SmallModel::SmallModel() {
   b.add(SLUICE_SDI_OP_ROPE, q_heads, {q_heads, rope}, {SLUICE_SDI_ROPE_HALVES});
   b.add(SLUICE_SDI_OP_KV_WRITE, flat, {y});
   b.add(SLUICE_SDI_OP_ATTENTION, o_heads, {q_heads, q_heads, cache, cache}, {scale});
-  b.add(SLUICE_SDI_OP_SWIGLU, y, {y, x});
+  b.add(SLUICE_SDI_OP_GLU, y, {y, x}, {SLUICE_SDI_GLU_SILU});
   b.add(SLUICE_SDI_OP_QUANTIZE, a8, {y});
   b.add(SLUICE_SDI_OP_MATMUL, x, {q8, a8}, {}, SLUICE_SDI_FLAG_ADD);
   b.add(SLUICE_SDI_OP_SELECT, out, {x});

@@ -272,9 +272,14 @@ Test(kernels, rows_equal_reference) {
       kKernelsScalar.rms_norm(a.floats(), b.floats(), reference.floats(), n, 1e-5f);
       isa->kernels->rms_norm(a.floats(), b.floats(), y.floats(), n, 1e-5f);
       cr_expect(same_bits(reference, y, "rms_norm", isa->name, n));
-      kKernelsScalar.swiglu(a.floats(), b.floats(), reference.floats(), n);
-      isa->kernels->swiglu(a.floats(), b.floats(), y.floats(), n);
-      cr_expect(same_bits(reference, y, "swiglu", isa->name, n));
+      for (uint32_t kind = 0; kind < kNumGlu; ++kind) {
+        kKernelsScalar.glu[kind](a.floats(), b.floats(), reference.floats(), n);
+        isa->kernels->glu[kind](a.floats(), b.floats(), y.floats(), n);
+        cr_expect(same_bits(reference, y, kind ? "gelu" : "silu", isa->name, n));
+      }
+      kKernelsScalar.softcap(a.floats(), 1.5f, reference.floats(), n);
+      isa->kernels->softcap(a.floats(), 1.5f, y.floats(), n);
+      cr_expect(same_bits(reference, y, "softcap", isa->name, n));
       const Guarded half_reference(n * 2), half(n * 2);
       kKernelsScalar.to_f16(a.floats(), reinterpret_cast<uint16_t*>(half_reference.bytes()), n);
       isa->kernels->to_f16(a.floats(), reinterpret_cast<uint16_t*>(half.bytes()), n);
@@ -321,12 +326,28 @@ Test(kernels, quantize_equals_reference) {
   compare_quantize<BlockA8K>(&Kernels::quantize_k);
 }
 
-Test(kernels, swiglu_and_norm_are_right) {
+Test(kernels, gates_caps_and_norm_are_right) {
   constexpr uint32_t kN = 400;
   Guarded gate(kN * 4), up(kN * 4), y(kN * 4);
   for (uint32_t i = 0; i < kN; ++i) gate.floats()[i] = (static_cast<float>(i) - 200) / 4;
   fill(up);
-  kKernelsScalar.swiglu(gate.floats(), up.floats(), y.floats(), kN);
+  kKernelsScalar.softcap(gate.floats(), 30.0f, y.floats(), kN);
+  for (uint32_t i = 0; i < kN; ++i) {
+    const double expected = 30 * std::tanh(gate.floats()[i] / 30.0);
+    cr_expect(std::abs(y.floats()[i] - expected) <= 6e-6, "softcap(%g)", gate.floats()[i]);
+  }
+  kKernelsScalar.glu[SLUICE_SDI_GLU_GELU](gate.floats(), up.floats(), y.floats(), kN);
+  for (uint32_t i = 0; i < kN; ++i) {
+    const double g = gate.floats()[i];
+    const double inner = 0.7978845608028654 * (g + 0.044715 * g * g * g);
+    // 1 + tanh without its cancellation where it comes near 0; the argument of exp ends at 88.
+    const double expected = g / (1 + std::exp(std::min(-2 * inner, 88.0))) * up.floats()[i];
+    cr_expect(std::abs(y.floats()[i] - expected) <= 1e-5 * std::abs(expected) + 1e-30, "gelu(%g)",
+              g);
+    const double by_tanh = 0.5 * g * (1 + std::tanh(inner)) * up.floats()[i];
+    cr_expect(std::abs(y.floats()[i] - by_tanh) <= 1e-5, "gelu(%g) by tanh", g);
+  }
+  kKernelsScalar.glu[SLUICE_SDI_GLU_SILU](gate.floats(), up.floats(), y.floats(), kN);
   double squares = 0;
   for (uint32_t i = 0; i < kN; ++i) {
     const double g = gate.floats()[i];
@@ -401,20 +422,26 @@ Test(kernels, attention_equals_reference) {
       for (const uint32_t n_blocks : {1u, 2u, 5u}) {
         AttentionCase c(d, 2, n_blocks, n_rows);
         const Guarded reference(size_t{d} * n_rows * 4);
-        c.run(kKernelsScalar, reference);
-        for (const Isa* isa : others()) {
-          const Guarded out(reference.size());
-          c.run(*isa->kernels, out);
-          cr_expect(same_bits(reference, out, "attention", isa->name, d));
+        for (const uint32_t window : {0u, 1u, 16u, 21u}) {
+          c.task.window = window;
+          c.task.soft_cap = window == 16 || d == 20 ? 2.5f : 0.0f;
+          c.run(kKernelsScalar, reference);
+          for (const Isa* isa : others()) {
+            const Guarded out(reference.size());
+            c.run(*isa->kernels, out);
+            cr_expect(same_bits(reference, out, "attention", isa->name, d));
+          }
         }
       }
     }
   }
 }
 
-Test(kernels, attention_is_right) {
+static void expect_right_attention(uint32_t window, float soft_cap) {
   constexpr uint32_t kD = 32;
   AttentionCase c(kD, 1, 6, 7);
+  c.task.window = window;
+  c.task.soft_cap = soft_cap;
   const Guarded out(size_t{kD} * 7 * 4);
   c.run(kKernelsScalar, out);
   for (const AttentionRow& row : c.rows) {
@@ -422,6 +449,7 @@ Test(kernels, attention_is_right) {
     std::vector<size_t> slot;
     double sum = 0;
     for (uint32_t e = 0; e <= row.context; ++e) {
+      if (window != 0 && e + window <= row.context) continue;
       const uint32_t block = c.table[e < 16 ? 0 : e / 16 + row.skip];
       slot.push_back(size_t{block} * 16 + e % 16);
       double dot = 0;
@@ -429,7 +457,9 @@ Test(kernels, attention_is_right) {
         dot +=
             double{(e < 16 ? row.q_sink : row.q)[i]} * f16_to_f32(c.task.k[slot.back() * kD + i]);
       }
-      weight.push_back(std::exp(dot * c.task.scale));
+      double score = dot * c.task.scale;
+      if (soft_cap != 0) score = soft_cap * std::tanh(score / soft_cap);
+      weight.push_back(std::exp(score));
       sum += weight.back();
     }
     for (uint32_t i = 0; i < kD; ++i) {
@@ -440,4 +470,11 @@ Test(kernels, attention_is_right) {
       cr_expect(std::abs(row.out[i] - expected) < 2e-6, "%g, expected %g", row.out[i], expected);
     }
   }
+}
+
+Test(kernels, attention_is_right) {
+  expect_right_attention(0, 0);
+  expect_right_attention(0, 0.5f);
+  for (const uint32_t window : {1u, 15u, 16u, 17u, 40u, 1000u}) expect_right_attention(window, 0);
+  expect_right_attention(33, 2.0f);
 }

@@ -57,6 +57,8 @@ struct Machine {
                                  take(kWeights, 34 * kDim));
     const uint32_t norm = b.tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_FIXED, {kDim}, kDim * 4,
                                    take(kWeights, kDim * 4));
+    const uint32_t head_norm =
+        b.tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_FIXED, {16}, 64, take(kWeights, 64));
     const uint32_t phases =
         b.tensor(SLUICE_SDI_TYPE_I64, SLUICE_SDI_ROWS_FIXED, {8}, 64, take(kWeights, 64));
     const uint32_t x = rows(kDim, SLUICE_SDI_ROWS_TOKENS), y = rows(kDim, SLUICE_SDI_ROWS_TOKENS);
@@ -75,18 +77,22 @@ struct Machine {
     const uint32_t q_heads = heads(q_at, 2), o_heads = heads(o_at, 2);
     const uint32_t out = rows(kDim, SLUICE_SDI_ROWS_OUTPUTS);
 
-    const uint32_t epsilon = std::bit_cast<uint32_t>(1e-5f), scale = std::bit_cast<uint32_t>(0.25f);
+    const uint32_t epsilon = std::bit_cast<uint32_t>(1e-5f), scale = std::bit_cast<uint32_t>(0.25f),
+                   cap = std::bit_cast<uint32_t>(30.0f);
     b.add(SLUICE_SDI_OP_EMBED, x, {table});
     b.add(SLUICE_SDI_OP_ROPE_TABLE, rope, {phases}, {SLUICE_SDI_CONTEXT});
     b.add(SLUICE_SDI_OP_RMS_NORM, y, {x, norm}, {epsilon});
     b.add(SLUICE_SDI_OP_MATMUL, q, {matrix, y});
     b.add(SLUICE_SDI_OP_ROPE, q_heads, {q_heads, rope}, {SLUICE_SDI_ROPE_HALVES});
     b.add(SLUICE_SDI_OP_KV_WRITE, flat, {y});
-    b.add(SLUICE_SDI_OP_ATTENTION, o_heads, {q_heads, q_heads, cache, cache}, {scale});
-    b.add(SLUICE_SDI_OP_SWIGLU, y, {y, x});
+    b.add(SLUICE_SDI_OP_ATTENTION, o_heads, {q_heads, q_heads, cache, cache}, {scale, cap, 20});
+    b.add(SLUICE_SDI_OP_GLU, y, {y, x}, {SLUICE_SDI_GLU_GELU});
     b.add(SLUICE_SDI_OP_QUANTIZE, a8, {y});
     b.add(SLUICE_SDI_OP_MATMUL, x, {q8, a8}, {}, SLUICE_SDI_FLAG_ADD);
     b.add(SLUICE_SDI_OP_SELECT, out, {x});
+    b.add(SLUICE_SDI_OP_ADD, x, {x, norm});
+    b.add(SLUICE_SDI_OP_SOFTCAP, out, {out}, {cap});
+    b.add(SLUICE_SDI_OP_RMS_NORM, o_heads, {o_heads, head_norm}, {epsilon});
     list = b.take();
 
     for (auto [bytes, segment] :
@@ -166,6 +172,19 @@ Test(list, bad_lists_name_the_place) {
       {[](CommandList& l) { l.commands[9].src[0] = 1; }, {"command 9 (matmul)", "activations"}},
       {[](CommandList& l) { l.commands[4].imm[0] = 2; }, {"command 4 (rope)", "pairing"}},
       {[](CommandList& l) { l.commands[1].imm[0] = 2; }, {"command 1 (rope_table)", "position"}},
+      {[](CommandList& l) { l.commands[0].imm[0] = 0xbf800000; }, {"command 0 (embed)", "scale"}},
+      {[](CommandList& l) { l.commands[1].imm[1] = 0x7f800000; }, {"command 1", "magnitude"}},
+      {[](CommandList& l) { l.commands[6].imm[1] = 0x80000000; }, {"command 6", "soft cap"}},
+      {[](CommandList& l) { l.commands[6].imm[3] = 1; }, {"command 6", "immediates"}},
+      {[](CommandList& l) { l.commands[7].imm[0] = 2; }, {"command 7 (glu)", "activation"}},
+      {[](CommandList& l) { l.commands[8].dst = l.commands[9].dst; }, {"command 8", "a8"}},
+      {[](CommandList& l) { l.tensors[l.commands[8].dst].address += 2; },
+       {"command 8 (quantize)", "aligned"}},
+      {[](CommandList& l) { l.tensors[l.commands[6].dst].stride[1] += 2; },
+       {"command 6 (attention)", "aligned"}},
+      {[](CommandList& l) { l.commands[11].src[1] = 4; }, {"command 11 (add)", "source"}},
+      {[](CommandList& l) { l.commands[12].imm[0] = 0; }, {"command 12 (softcap)", "cap above 0"}},
+      {[](CommandList& l) { l.commands[13].src[1] = 3; }, {"command 13 (rms_norm)", "weight"}},
       {[](CommandList& l) { l.commands[6].src[2] = l.commands[5].dst; },
        {"command 6 (attention)", "cache"}},
   };

@@ -18,6 +18,10 @@ inline constexpr float kLn2Low = -2.12194440e-4f;
 inline constexpr float kExpPoly[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
                                       4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
 
+// GELU by tanh (arXiv:1606.08415) as a logistic function: 2 sqrt(2 / pi), and the cube's factor.
+inline constexpr float kGeluGate = 1.59576912160573f;
+inline constexpr float kGeluCube = 0.044715f;
+
 // sin and cos for |x| <= pi / 4. Polynomials: Cephes, sinf.c.
 inline constexpr float kSinPoly[3] = {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f};
 inline constexpr float kCosPoly[3] = {2.443315711809948e-5f, -1.388731625493765e-3f,

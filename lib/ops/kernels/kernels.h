@@ -76,16 +76,22 @@ struct AttentionRow {
   const float* q;       // rotated by the token's position
   const float* q_sink;  // rotated by its place in the cache: for the first block
   float* out;
-  uint32_t context;  // sees entries 0 .. context
+  uint32_t context;  // sees entries 0 .. context, or the last of them
   uint32_t skip;     // blocks behind the first that are no longer seen
 };
+
+// The first entry that a token sees through a window; 0: there is none.
+static constexpr uint32_t first_in_window(uint32_t context, uint32_t window) {
+  return window == 0 || window > context ? 0 : context + 1 - window;
+}
 
 inline constexpr uint32_t kAttentionRows = 32;  // most rows of one task
 
 // Rows that share a KV head and a block table. For each block in order: the 16 scores dot16(q, k) *
-// scale; where their largest exceeds the running maximum, sum and output are scaled by exp(old -
-// new); weights exp(score - maximum), zero for entries out of sight; the sum grows by their tree,
-// the output by fused multiply-add in ascending order. At the end: output * (1 / sum).
+// scale, or with a soft cap soft_cap * tanh(score / soft_cap); where their largest exceeds the
+// running maximum, sum and output are scaled by exp(old - new); weights exp(score - maximum), zero
+// for entries out of sight; the sum grows by their tree, the output by fused multiply-add in
+// ascending order. At the end: output * (1 / sum).
 struct AttentionTask {
   const AttentionRow* rows;
   uint32_t n_rows;
@@ -96,7 +102,9 @@ struct AttentionTask {
   const uint32_t* block_table;
   uint32_t head_dim;
   float scale;
-  float* scratch;  // attention_scratch(head_dim) floats, 64-byte aligned
+  float soft_cap;   // 0: none
+  uint32_t window;  // entries that a row sees, its own the last; 0: all
+  float* scratch;   // attention_scratch(head_dim) floats, 64-byte aligned
 };
 
 static constexpr uint32_t round_up16(uint32_t n) { return (n + 15) / 16 * 16; }
@@ -106,6 +114,8 @@ static constexpr size_t attention_scratch(uint32_t head_dim) {
   return static_cast<size_t>(round_up16(head_dim)) * (16 * 2 + kAttentionRows * 3);
 }
 
+inline constexpr uint32_t kNumGlu = 2;
+
 struct Kernels {
   const char* isa;
   // y = x * (1 / sqrt(dot16(x, x) / n + epsilon)) * weight
@@ -114,8 +124,11 @@ struct Kernels {
   void (*quantize)(const float* x, BlockA8* y, uint32_t n);
   // n a multiple of kA8KBlock
   void (*quantize_k)(const float* x, BlockA8K* y, uint32_t n);
-  // y = gate / (1 + exp(-gate)) * up
-  void (*swiglu)(const float* gate, const float* up, float* y, uint32_t n);
+  // y = gate / (1 + exp(-a)) * up, by imm0 of GLU: a = gate, or kGeluGate * gate * (1 + kGeluCube *
+  // gate^2).
+  void (*glu[kNumGlu])(const float* gate, const float* up, float* y, uint32_t n);
+  // y = cap * tanh(x / cap)
+  void (*softcap)(const float* x, float cap, float* y, uint32_t n);
   void (*to_f16)(const float* x, uint16_t* y, uint32_t n);
   void (*attention)(const AttentionTask& task);
   const MatmulKernel* matmul;  // one for each format that has weights

@@ -97,8 +97,10 @@ constexpr Check kChecks[] = {
     {"rope", operation<SLUICE_SDI_OP_ROPE>, kNeeds},
     {"kv_write", operation<SLUICE_SDI_OP_KV_WRITE>, kNeeds},
     {"attention", operation<SLUICE_SDI_OP_ATTENTION>, kNeeds},
-    {"swiglu", operation<SLUICE_SDI_OP_SWIGLU>, kNeeds},
+    {"glu", operation<SLUICE_SDI_OP_GLU>, kNeeds},
     {"select", operation<SLUICE_SDI_OP_SELECT>, kNeeds},
+    {"add", operation<SLUICE_SDI_OP_ADD>, kNeeds},
+    {"softcap", operation<SLUICE_SDI_OP_SOFTCAP>, kNeeds},
     {"each on what the ones before it left", lists_of_several, kNeeds},
 };
 

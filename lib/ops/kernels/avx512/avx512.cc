@@ -271,8 +271,15 @@ constexpr MatmulKernel kMatmul[] = {
 
 }  // namespace
 
-const Kernels kKernelsAvx512 = {"avx512",           rms_norm, quantize<BlockA8>,
-                                quantize<BlockA8K>, swiglu,   to_f16,
-                                attention,          kMatmul,  sizeof(kMatmul) / sizeof(kMatmul[0])};
+const Kernels kKernelsAvx512 = {"avx512",
+                                rms_norm,
+                                quantize<BlockA8>,
+                                quantize<BlockA8K>,
+                                {glu<silu_gate>, glu<gelu_gate>},
+                                softcap,
+                                to_f16,
+                                attention,
+                                kMatmul,
+                                sizeof(kMatmul) / sizeof(kMatmul[0])};
 
 }  // namespace sluice

@@ -78,8 +78,22 @@ void quantize(const float* x, Block* y, uint32_t n) {
     y[b].scale = quantize_block(x + b * kSize, y[b].q, kSize);
 }
 
-void swiglu(const float* gate, const float* up, float* y, uint32_t n) {
+void silu_glu(const float* gate, const float* up, float* y, uint32_t n) {
   for (uint32_t i = 0; i < n; ++i) y[i] = gate[i] / (1.0f + exp_exact(-gate[i])) * up[i];
+}
+
+void gelu_glu(const float* gate, const float* up, float* y, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) {
+    const float g = gate[i];
+    const float a = g * kGeluGate * std::fma(g * g, kGeluCube, 1.0f);
+    y[i] = g / (1.0f + exp_exact(-a)) * up[i];
+  }
+}
+
+float tanh_exact(float x) { return 1.0f - 2.0f / (exp_exact(2.0f * x) + 1.0f); }
+
+void softcap(const float* x, float cap, float* y, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) y[i] = cap * tanh_exact(x[i] / cap);
 }
 
 void to_f16(const float* x, uint16_t* y, uint32_t n) {
@@ -93,18 +107,19 @@ struct RowState {
   float sum = 0;
 };
 
-// One block of 16 entries, `visible` of which the row sees.
+// One block of 16 entries, of which the row sees those from `first` to before `end`.
 void attend_block(const AttentionTask& t, const AttentionRow& row, uint32_t block, bool sink,
-                  uint32_t visible, RowState& state) {
+                  uint32_t first, uint32_t end, RowState& state) {
   const float* q = sink ? row.q_sink : row.q;
   const size_t slot0 = static_cast<size_t>(block) * SLUICE_SDI_BLOCK_TOKENS;
   float score[16];
   float largest = -INFINITY;
-  for (uint32_t j = 0; j < visible; ++j) {
+  for (uint32_t j = first; j < end; ++j) {
     const uint16_t* k = t.k + (slot0 + j) * t.k_stride;
     score[j] = t.scale * dot16(
                              t.head_dim, [=](uint32_t i) { return q[i]; },
                              [=](uint32_t i) { return f16_to_f32(k[i]); });
+    if (t.soft_cap != 0.0f) score[j] = t.soft_cap * tanh_exact(score[j] / t.soft_cap);
     largest = score[j] > largest ? score[j] : largest;
   }
   if (largest > state.maximum) {
@@ -115,10 +130,10 @@ void attend_block(const AttentionTask& t, const AttentionRow& row, uint32_t bloc
   }
   float weight[16];
   for (uint32_t j = 0; j < 16; ++j) {
-    weight[j] = j < visible ? exp_exact(score[j] - state.maximum) : 0.0f;
+    weight[j] = j >= first && j < end ? exp_exact(score[j] - state.maximum) : 0.0f;
   }
   for (uint32_t i = 0; i < t.head_dim; ++i) {
-    for (uint32_t j = 0; j < visible; ++j) {
+    for (uint32_t j = first; j < end; ++j) {
       const float v = f16_to_f32(t.v[(slot0 + j) * t.v_stride + i]);
       row.out[i] = std::fma(weight[j], v, row.out[i]);
     }
@@ -131,10 +146,12 @@ void attention(const AttentionTask& t) {
     const AttentionRow& row = t.rows[r];
     RowState state;
     for (uint32_t i = 0; i < t.head_dim; ++i) row.out[i] = 0;
-    for (uint32_t e = 0; e <= row.context / 16; ++e) {
+    const uint32_t first = first_in_window(row.context, t.window);
+    for (uint32_t e = first / 16; e <= row.context / 16; ++e) {
       const uint32_t left = row.context + 1 - e * 16;
       const uint32_t block = t.block_table[e == 0 ? 0 : e + row.skip];
-      attend_block(t, row, block, e == 0, left < 16 ? left : 16, state);
+      attend_block(t, row, block, e == 0, first > e * 16 ? first - e * 16 : 0,
+                   left < 16 ? left : 16, state);
     }
     const float inverse = 1.0f / state.sum;
     for (uint32_t i = 0; i < t.head_dim; ++i) row.out[i] = row.out[i] * inverse;
@@ -203,7 +220,8 @@ constexpr MatmulKernel kMatmul[] = {
 
 }  // namespace
 
-const Kernels kKernelsScalar = {"scalar", rms_norm,  quantize<BlockA8>, quantize<BlockA8K>, swiglu,
-                                to_f16,   attention, kMatmul,           std::size(kMatmul)};
+const Kernels kKernelsScalar = {
+    "scalar", rms_norm,  quantize<BlockA8>, quantize<BlockA8K>, {silu_glu, gelu_glu}, softcap,
+    to_f16,   attention, kMatmul,           std::size(kMatmul)};
 
 }  // namespace sluice
