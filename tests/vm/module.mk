@@ -1,7 +1,7 @@
 # check-vm: sluice.ko in a QEMU guest (TCG, so that no /dev/kvm is needed) with Debian's own kernel
 # and the edu device. The kernel image is fetched once, of the release that sluice.ko is built for.
 VM := $(O)/vm
-VM_SRCS := $(sort $(wildcard tests/vm/*.cc))
+VM_SRCS := $(sort $(wildcard tests/vm/*.cc)) tests/fuzz/ioctl/actor.cc
 
 $(VM)/guest_tests: $(VM_SRCS:%.cc=$(O)/obj/%.o) $(O)/lib/libsluice.a
 	$(call say,LD,$@)
