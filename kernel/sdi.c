@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <linux/ctype.h>
 #include <linux/delay.h>
+#include <linux/dma-mapping.h>
 #include <linux/ktime.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -269,6 +270,8 @@ struct sluice_sdi *sluice_sdi_create(struct sluice_board *board,
 	spin_lock_init(&sdi->irq_lock);
 	sluice_devmem_init(&sdi->devmem);
 	sluice_watchdog_init(sdi);
+	/* A segment of any length is one: lists of chunks need not be cut smaller for the board. */
+	dma_set_max_seg_size(board->parent, UINT_MAX);
 
 	sdi->control = ioremap(place->registers, SLUICE_SDI_N_CONTROL_PAGES * SLUICE_SDI_PAGE_SIZE);
 	if (!sdi->control)
@@ -367,8 +370,8 @@ void sluice_sdi_stop(struct sluice_sdi *sdi)
 {
 	struct sluice_board *board = sdi->board;
 
-	/* One that did not answer its last reset has no DMA, and is not asked again. */
-	if (sdi->control && !sdi->silent && board->bus->present(board) &&
+	/* One that was asked nothing yet, or did not answer its last reset, has no DMA. */
+	if (sdi->control && sdi->generation && !sdi->silent && board->bus->present(board) &&
 	    sluice_sdi_read(sdi, CONTROL, SLUICE_CONTROL_AT(magic)) == SLUICE_SDI_MAGIC)
 		sluice_sdi_post(sdi, SLUICE_SDI_ACTION_RESET, 0, SLUICE_RESET_MS);
 	board->bus->set_master(board, false);

@@ -205,7 +205,7 @@ SDI_TEST(resets_and_unbinding_under_load) {
   for (int i = 0; i < 4; i++) {
     const pid_t pid = ::fork();
     if (pid == 0) {
-      ::alarm(18);
+      ::alarm(time_limit());
       for (;;) {
         const int raw = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
         if (raw < 0) continue;

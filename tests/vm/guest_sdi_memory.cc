@@ -136,6 +136,7 @@ SDI_TEST(more_caching_than_asked_for_is_refused) {
 
 // More than the guest has, a piece at a time: what is freed is there for the next.
 SDI_TEST(host_memory_comes_back) {
+  ::alarm(3 * time_limit());  // thousands of pages change their type
   const Fd fd = open_sdi();
   constexpr uint64_t kLength = 32 << 20;
   for (int round = 0; round < 5; round++) {
