@@ -120,6 +120,7 @@ help:
 #: make check-model           the same bits on the CPU, an emulated board, and a board behind the driver in a guest
 #: make check-kasan           the VM suite in a kernel with KASAN, lockdep and kmemleak, built once (10 to 20 minutes)
 #: make soak [FAULTS=1000]    stories on an emulated board that fails at random
+#: make fuzz-ioctl            hostile programs against the driver on the kernel of check-kasan, for ten minutes
 #: make fuzz                  the GGUF fuzzer for a minute, at least 10,000 files
 #: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
 #: make format                apply clang-format

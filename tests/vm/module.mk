@@ -40,3 +40,13 @@ check-kasan: $(KASAN)/module/sluice.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(
 	$(Q)tests/vm/run --kernel $(KASAN)/bzImage --module $(KASAN)/module/sluice.ko --patience 6 \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
 		--emulator $(O)/bin/sluice-emu --work $(KASAN)/vm
+
+# The ioctl fuzzer: ten minutes on the kernel that checks itself.
+$(O)/bin/ioctl-fuzz: $(O)/obj/tests/fuzz/ioctl/fuzz.o $(O)/obj/tests/fuzz/ioctl/actor.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^
+
+.PHONY: fuzz-ioctl
+fuzz-ioctl: $(KASAN)/module/sluice.ko $(O)/bin/ioctl-fuzz $(O)/bin/sluice-emu | $(O)/.need-build $(O)/.need-vm
+	$(Q)tests/fuzz/ioctl/run --kernel $(KASAN)/bzImage --module $(KASAN)/module/sluice.ko --fuzzer $(O)/bin/ioctl-fuzz \
+		--emulator $(O)/bin/sluice-emu --work $(KASAN)/vm --seconds $(or $(IOCTL_FUZZ_SECONDS),600) --seed $(FUZZ_SEED)
