@@ -124,8 +124,25 @@ def guest(results):
             + table([g["small_name"], "the guest's board, tokens/s", "the guest's own CPU", "ratio"], own))
 
 
+def access(results):
+    """What each way to a board costs, in a guest, as ratios."""
+    found = results["guest"]["access"]
+    reads = found["register_read_ns"]
+    ways = list(found["data_ns"][0]["ns"])
+    best = min(reads, key=reads.get)
+    first = table(["one register read", *reads], [["cost", *(f"{ns / reads[best]:,.1f}" for ns in reads.values())]])
+    rows = []
+    for row in found["data_ns"]:
+        least = min(row["ns"].values())
+        size = row["bytes"]
+        shown = f"{size} B" if size < 1024 else f"{size >> 10} KiB" if size < 1 << 20 else f"{size >> 20} MiB"
+        rows.append([shown, *((f"**{row['ns'][way] / least:.2f}**" if row["ns"][way] == least else
+                               f"{row['ns'][way] / least:.2f}") for way in ways)])
+    return first + "\n\n" + table(["bytes to device memory", *ways], rows)
+
+
 FIGURES = {"machine": machine, "speed": speed, "limits": limits, "one-thread": one_thread, "kv-study": kv_study,
-           "drift": drift, "board": board, "guest": guest}
+           "drift": drift, "board": board, "guest": guest, "access": access}
 
 
 def make(results):

@@ -31,6 +31,8 @@ stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1 2>/dev/ttyS0 </dev/ttyS1
 {modules}mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,ro models /models
 insmod /sluice.ko
+sluicectl bench --json | tr -d '\n'
+echo
 # What the guest's own CPU makes of the small model, and what its board does.
 for device in cpu /dev/sluice0; do
   echo | sluice-peer --device $device bench /models/{small} {n_prompt} {n_decode} 1 | tail -n 1
@@ -41,8 +43,8 @@ poweroff -f
 
 
 class Guest:
-    """Boots at once; `side` takes turns, `small` is what the guest's CPU and its board reach with the small
-    model."""
+    """Boots at once; `side` takes turns, `access` is what `sluicectl bench` says, `small` what the guest's CPU
+    and its board reach with the small model."""
 
     def __init__(self, build, side_class, models, small, model, n_tokens, bar):
         self.folder = tempfile.TemporaryDirectory(prefix="sluice-bench-", dir="/dev/shm")
@@ -56,9 +58,10 @@ class Guest:
                                      text=True).stdout.split():
             if applet != "busybox":
                 image.link("bin/" + applet, "busybox")
-        peer = build / "bin" / "sluice-peer"
-        image.file("bin/sluice-peer", peer)
-        for library in vm.shared_libraries(peer):
+        programs = [build / "bin" / name for name in ("sluice-peer", "sluicectl")]
+        for program in programs:
+            image.file("bin/" + program.name, program)
+        for library in vm.shared_libraries(*programs):
             image.file(library.lstrip("/"), library)
         image.file("sluice.ko", build / "kernel" / "sluice.ko", 0o644)
         kernel = next((build / "vm").glob("vmlinuz-*"))
@@ -84,7 +87,7 @@ class Guest:
         except Exception:
             self.end()
             raise
-        self.small = [json.loads(line) for line in self.side.before]
+        self.access, *self.small = [json.loads(line) for line in self.side.before]
 
     def pids(self):
         return [self.emulator.pid, self.side.process.pid]

@@ -15,7 +15,10 @@ expect() {
 }
 prints() { [ "$(cat $out)" = "$1" ] || fail "printed '$(cat $out)' instead of '$1'"; }
 shows() { grep -qF -e "$1" $out || fail "'$1' is not in '$(cat $out)'"; }
+lacks() { ! grep -qF -e "$1" $out || fail "'$1' is in '$(cat $out)'"; }
 complains() { grep -qF -e "$1" $err || fail "'$1' is not in '$(cat $err)'"; }
+# Waits until a process waits for an event, or is gone.
+until_asleep() { until grep -q poll "/proc/$1/wchan" || [ ! -e "/proc/$1" ]; do sleep 0.1; done; }
 fail() { [ -n "$why" ] || why=$1; }
 check() { finish; name=$1 why=; }
 finish() {
@@ -58,6 +61,29 @@ prints 0xfffffe00
 expect 0 sluicectl $E w -- 4 10
 expect 0 sluicectl $E r -- 4
 prints 0xfffffff5
+
+check sluicectl_changes_some_bits
+expect 0 sluicectl $E w 0x80 0x1234 --width 64
+expect 0 sluicectl $E w 0x80 0x0050 --mask 0x00f0 --width 64
+expect 0 sluicectl $E r 0x80 --width 64
+prints 0x0000000000001254
+expect 0 sluicectl $E --mmap w 0x80 0 --mask 0x00f0 --width 64
+expect 0 sluicectl $E r 0x80 --width 64
+prints 0x0000000000001204
+expect 2 sluicectl $E --board /edu.toml w STATUS.IRQ on --mask 1
+complains 'a field is its own mask'
+
+check sluicectl_polls
+expect 0 sluicectl $E reg poll 0 0x010000ed
+prints 0x010000ed
+expect 0 sluicectl $E --board /edu.toml reg poll ID.MAGIC edu
+expect 1 sluicectl $E reg poll 0 1 --timeout 50
+complains 'not 1 within 50 ms: 0x010000ed'
+
+check sluicectl_measures
+expect 0 sluicectl $E bench
+shows 'pread'
+lacks 'device memory'
 
 check sluicectl_computes_a_factorial
 expect 0 sluicectl $E w 8 7
@@ -125,7 +151,7 @@ expect 1 sluicectl $E irq wait --timeout 50
 complains 'no interrupt within 50 ms'
 sluicectl $E irq wait --timeout 5000 >/tmp/waited 2>&1 &
 waiter=$!
-sleep "${patience:-1}"
+until_asleep $waiter
 expect 0 sluicectl $E w 0x60 1
 wait $waiter || fail "the waiter failed: $(cat /tmp/waited)"
 grep -q '^[0-9][0-9]*$' /tmp/waited || fail "the waiter printed $(cat /tmp/waited)"
@@ -190,7 +216,7 @@ n_documented=0
 check sluicectl_survives_a_board_that_goes
 sluicectl $E irq wait --timeout 10000 >$out 2>$err &
 waiter=$!
-sleep 0.3
+until_asleep $waiter
 echo 0000:00:04.0 >/sys/bus/pci/drivers/sluice/unbind
 wait $waiter
 [ $? = 1 ] || fail "the waiter did not fail"

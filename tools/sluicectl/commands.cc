@@ -135,25 +135,53 @@ Result<std::string> reg_read(const Options& options, const std::string& target_t
 }
 
 Result<std::string> reg_write(const Options& options, const std::string& target_text,
-                              const std::string& value_text) {
+                              const std::string& value_text, std::optional<uint64_t> mask) {
   SLUICE_TRY(Board board, Board::open(options, false));
   SLUICE_TRY(const Target target, board.target(target_text));
   SLUICE_TRY(uint64_t value, parse_value(target, value_text));
   SLUICE_CHECK(check_access(target, true));
-  if (target.field != nullptr && !options.mmap) {
-    const uint64_t bits = value << target.field->low;
-    SLUICE_TRY(const uint64_t old,
-               board.device().update_register(target.window, target.offset, target.field->mask(),
-                                              bits, target.width));
-    value = target.field->put(old, value);
-  } else {
-    if (target.field != nullptr) {
-      SLUICE_TRY(const uint64_t old, board.read(target));
-      value = target.field->put(old, value);
-    }
+  if (mask && target.field != nullptr) {
+    return fail(kUsage, target_text + ": a field is its own mask");
+  }
+  if (target.field != nullptr) {
+    mask = target.field->mask();
+    value <<= target.field->low;
+  }
+  if (!mask) {
     SLUICE_CHECK(board.write(target, value));
+  } else if (options.mmap) {
+    SLUICE_TRY(const uint64_t old, board.read(target));
+    value = (old & ~*mask) | (value & *mask);
+    SLUICE_CHECK(board.write(target, value));
+  } else {
+    SLUICE_TRY(const uint64_t old, board.device().update_register(target.window, target.offset,
+                                                                  *mask, value, target.width));
+    value = (old & ~*mask) | value;
   }
   return options.json ? json_line(value_json(target, value)) : std::string();
+}
+
+Result<std::string> reg_poll(const Options& options, const std::string& target_text,
+                             const std::string& wanted, uint64_t timeout_ms) {
+  SLUICE_TRY(Board board, Board::open(options, true));
+  SLUICE_TRY(const Target target, board.target(target_text));
+  SLUICE_TRY(uint64_t value, parse_value(target, wanted));
+  SLUICE_CHECK(check_access(target, false));
+  uint64_t mask = target.width == 64 ? ~uint64_t{0} : (uint64_t{1} << target.width) - 1;
+  if (target.field != nullptr) {
+    mask = target.field->mask();
+    value <<= target.field->low;
+  }
+  const auto seen =
+      board.device().poll_register(target.window, target.offset, mask, value,
+                                   std::chrono::milliseconds(timeout_ms), target.width);
+  if (!seen && seen.error().code == ETIMEDOUT) {
+    SLUICE_TRY(const uint64_t now, board.read(target));
+    return fail(ETIMEDOUT, fmt::format("{}: not {} within {} ms: {}", target_text, wanted,
+                                       timeout_ms, hex(now, target.width)));
+  }
+  SLUICE_CHECK(seen);
+  return options.json ? json_line(value_json(target, *seen)) : value_text(target, *seen);
 }
 
 Result<std::string> reg_dump(const Options& options, std::optional<uint64_t> offset,

@@ -15,9 +15,13 @@ namespace sluicectl {
 sluice::Result<std::string> list(const Options& options, std::string* ret_skipped);
 sluice::Result<std::string> info(const Options& options);
 sluice::Result<std::string> reg_read(const Options& options, const std::string& target);
-// `value` is a number or, for a field, one of its names.
+// `value` is a number or, for a field, one of its names. With a mask only those bits of a register
+// change.
 sluice::Result<std::string> reg_write(const Options& options, const std::string& target,
-                                      const std::string& value);
+                                      const std::string& value, std::optional<uint64_t> mask);
+// Reads until the register, or its field, has that value; what was read last. ETIMEDOUT.
+sluice::Result<std::string> reg_poll(const Options& options, const std::string& target,
+                                     const std::string& value, uint64_t timeout_ms);
 // Without a range: all named registers that can be read, or the first 256 bytes of the window.
 sluice::Result<std::string> reg_dump(const Options& options, std::optional<uint64_t> offset,
                                      std::optional<uint64_t> length);

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 
+#include "bench.h"
 #include "commands.h"
 #include "control.h"
 #include "number.h"
@@ -28,7 +29,7 @@ constexpr char kProgram[] = "sluicectl";
 // Everything that the command line can say, as text; numbers are parsed by one function.
 struct Arguments {
   Options options;
-  std::string window, width, target, value, offset, length, timeout, frequency, timer, times;
+  std::string window, width, target, value, offset, length, timeout, frequency, timer, times, mask;
   double interval = 1;  // seconds
   bool force = false, yes = false;
   std::function<Result<std::string>()> command;
@@ -109,10 +110,34 @@ CLI::App* add_write(CLI::App* parent, const char* name, Arguments& args) {
   app->add_option("VALUE", args.value, "A number or, for a field, one of its names")
       ->check(CLI::Validator(is_name_or_number, ""))
       ->required();
+  number_option(app, "--mask", &args.mask, "Change these bits alone, with no access in between");
   app->callback([&] {
-    args.command = [&] { return sluicectl::reg_write(args.options, args.target, args.value); };
+    args.command = [&] {
+      return sluicectl::reg_write(args.options, args.target, args.value, number(args.mask));
+    };
   });
   return app;
+}
+
+void add_poll(CLI::App* parent, Arguments& args) {
+  CLI::App* app =
+      parent->add_subcommand("poll", "Read until a register, or a field of one, has a value");
+  app->add_option("TARGET", args.target,
+                  "Offset in bytes, or REGISTER or REGISTER.FIELD of --board")
+      ->check(CLI::Validator(is_name_or_number, ""))
+      ->required();
+  app->add_option("VALUE", args.value, "A number or, for a field, one of its names")
+      ->check(CLI::Validator(is_name_or_number, ""))
+      ->required();
+  number_option(app, "--timeout", &args.timeout, "Give up after that long, at most 60000")
+      ->type_name("MS")
+      ->default_str("1000");
+  app->callback([&] {
+    args.command = [&] {
+      return sluicectl::reg_poll(args.options, args.target, args.value,
+                                 number(args.timeout).value_or(1000));
+    };
+  });
 }
 
 void add_registers(CLI::App& app, Arguments& args) {
@@ -120,6 +145,7 @@ void add_registers(CLI::App& app, Arguments& args) {
   reg->require_subcommand(1);
   add_read(reg, "read", args);
   add_write(reg, "write", args);
+  add_poll(reg, args);
   CLI::App* dump = reg->add_subcommand(
       "dump",
       "Read a range of registers, or with --board all that can be read. Reading has side effects "
@@ -239,6 +265,17 @@ void add_life(CLI::App& app, Arguments& args) {
       ->callback([&] { args.command = [&] { return sluicectl::who(args.options); }; });
 }
 
+void add_bench(CLI::App& app, Arguments& args) {
+  CLI::App* bench = app.add_subcommand(
+      "bench",
+      "Measure what each way to the board costs: a register by mapping and by system calls, data "
+      "to "
+      "device memory by pwrite, mapping and DMA. Reads a register thousands of times");
+  number_option(bench, "OFFSET", &args.offset, "Of the register (default: 0)");
+  bench->callback(
+      [&] { args.command = [&] { return sluicectl::bench(args.options, number(args.offset)); }; });
+}
+
 void add_commands(CLI::App& app, Arguments& args) {
   app.add_subcommand("list", "List the boards of this machine")->callback([&] {
     args.command = [&] { return sluicectl::list(args.options, &args.skipped); };
@@ -248,6 +285,7 @@ void add_commands(CLI::App& app, Arguments& args) {
   });
   app.add_subcommand("conform", "Check a board against the Device Interface; resets it")
       ->callback([&] { args.command = [&] { return sluicectl::check_board(args.options); }; });
+  add_bench(app, args);
   add_registers(app, args);
   add_map(app, args);
   add_irq(app, args);
