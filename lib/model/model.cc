@@ -17,7 +17,9 @@ namespace sluice {
 namespace {
 
 constexpr ArchitectureEntry kArchitectures[] = {
-    {"llama", load_llama},
+    {"llama", load_decoder},  {"qwen2", load_decoder}, {"qwen3", load_decoder},
+    {"phi3", load_decoder},   {"gemma", load_decoder}, {"gemma2", load_decoder},
+    {"gemma3", load_decoder},
 };
 
 // The format that most of the bytes have.

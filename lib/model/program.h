@@ -76,7 +76,7 @@ struct ArchitectureEntry {
 const ArchitectureEntry* find_architecture(std::string_view name);
 std::string architecture_names();
 
-Result<std::unique_ptr<Architecture>> load_llama(const GgufFile& file);
+Result<std::unique_ptr<Architecture>> load_decoder(const GgufFile& file);
 
 }  // namespace sluice
 

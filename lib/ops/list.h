@@ -28,6 +28,7 @@ struct CommandList {
 struct SegmentAddress {
   uint16_t segment = 0;
   uint64_t offset = 0;  // bytes
+  bool operator==(const SegmentAddress&) const = default;
 };
 
 // Appends descriptors and commands. It checks nothing: the machine that loads the list does.

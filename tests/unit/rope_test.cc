@@ -2,6 +2,8 @@
 // Rotary embedding: the machine's cosines and sines against double arithmetic, near and far.
 #include <linux/types.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -21,7 +23,8 @@ TestSuite(rope, .timeout = 60);
 namespace {
 
 // cos and sin of one position, as the machine computes them.
-std::vector<float> table_of(const std::vector<uint64_t>& increments, uint32_t position) {
+std::vector<float> table_of(const std::vector<uint64_t>& increments, uint32_t position,
+                            float magnitude = 1) {
   std::vector<uint64_t> constants = increments;
   std::vector<float> out(2 * increments.size());
   ListBuilder b;
@@ -29,7 +32,8 @@ std::vector<float> table_of(const std::vector<uint64_t>& increments, uint32_t po
   const uint32_t phases = b.tensor(SLUICE_SDI_TYPE_I64, SLUICE_SDI_ROWS_FIXED, {n}, n * 8, {0, 0});
   const uint32_t table =
       b.tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_TOKENS, {2 * n, 1}, n * 8, {1, 0});
-  b.add(SLUICE_SDI_OP_ROPE_TABLE, table, {phases}, {SLUICE_SDI_POSITION});
+  b.add(SLUICE_SDI_OP_ROPE_TABLE, table, {phases},
+        {SLUICE_SDI_POSITION, std::bit_cast<uint32_t>(magnitude)});
   Executor executor(**choose_kernels("scalar"), 1);
   const auto handle =
       executor.load(b.take(), {{reinterpret_cast<std::byte*>(constants.data()), n * 8, false},
@@ -76,4 +80,46 @@ Test(rope, scaling_divides_positions) {
   for (uint32_t i = 0; i < 8; ++i) cr_expect(std::abs(plain[i] - linear[i]) < 3e-7f);
   const double angle = 24 * std::pow(500000.0, -0.5) / 4;
   cr_expect(std::abs(factors[4] - std::cos(angle)) < 3e-7);
+}
+
+// "NTK-by-parts" of arXiv:2309.00071, section 3.2: pairs that turn often keep their angle, those
+// that turn less than once in the original context are interpolated, between them a ramp.
+Test(rope, yarn_spares_fast_pairs) {
+  RopeParams params;
+  params.n_rot = 64;
+  params.base = 10000;
+  params.scale = 4;
+  params.spare = 1;
+  params.n_ctx_original = 2048;
+  params.beta_fast = 32;
+  params.beta_slow = 1;
+  const auto increments = rope_increments(params);
+  const auto pair_of = [&](double turns) {
+    return 64 * std::log(2048 / (turns * 2 * std::numbers::pi)) / (2 * std::log(10000.0));
+  };
+  const double low = std::floor(pair_of(32)), high = std::ceil(pair_of(1));
+  cr_assert(low > 2 && high < 30);
+  for (uint32_t i = 0; i < 32; ++i) {
+    const double ramp = std::clamp((i - low) / (high - low), 0.0, 1.0);
+    const double turns =
+        std::pow(10000.0, -2.0 * i / 64) * (ramp / 4 + 1 - ramp) / (2 * std::numbers::pi);
+    const double got = std::ldexp(static_cast<double>(increments[i]), -64);
+    cr_expect(std::abs(got - turns) < 1e-12, "pair %u: %g turns, expected %g", i, got, turns);
+  }
+}
+
+Test(rope, magnitudes_multiply_cos_and_sin) {
+  RopeParams params;
+  cr_expect(rope_magnitude(params) == 1.0f);
+  params.scale = 4;
+  cr_expect(rope_magnitude(params) == 1.0f);
+  params.spare = 1;
+  cr_expect(std::abs(rope_magnitude(params) - (1 + 0.1 * std::log(4.0))) < 1e-6);
+  params.attention_factor = 1.5f;
+  cr_expect(std::abs(rope_magnitude(params) - 1.5 * (1 + 0.1 * std::log(4.0))) < 1e-6);
+  params = {};
+  params.n_rot = 16;
+  const auto plain = table_of(rope_increments(params), 77);
+  const auto louder = table_of(rope_increments(params), 77, 1.25f);
+  for (size_t i = 0; i < plain.size(); ++i) cr_expect(louder[i] == plain[i] * 1.25f);
 }
