@@ -296,12 +296,12 @@ Logits execute(const LoadedModel& model, const Program& program, const Kernels& 
 }
 
 // A model of `path` (empty: the embedded one), by the interpreter and on every instruction set.
-void expect_same_logits(const std::string& path) {
+void expect_same_logits(const std::string& path, uint32_t n_more = test::light() ? 1 : 3) {
   const auto loaded = path.empty() ? Model::embedded() : Model::load(path);
   cr_assert(loaded.has_value(), "%s", why(loaded));
   const auto& model = static_cast<const LoadedModel&>(**loaded);
   const Program program = compile(model);
-  const uint32_t prompt = test::light() ? 1 : 5, n_more = test::light() ? 1 : 3;
+  const uint32_t prompt = test::light() ? 1 : 5;
   const auto steps = model_steps(model.info().n_vocab, prompt, n_more);
   const Logits expected = interpret(model, program, steps);
   double sum = 0;
@@ -341,3 +341,18 @@ Test(interpreter, the_embedded_model_gives_the_same_logits) {
 Test(interpreter, a_q8_0_model_gives_the_same_logits) { expect_same_quantized("q8_0"); }
 
 Test(interpreter, a_q4_k_m_model_gives_the_same_logits) { expect_same_quantized("q4_k_m"); }
+
+// Steps enough for the windowed sequences to grow beyond the windows of local layers (25 tokens).
+Test(interpreter, every_architecture_gives_the_same_logits) {
+  if (test::lightest()) return;
+  const test::TempDir dir;
+  for (const std::string& architecture : synth_architectures()) {
+    SynthOptions options;
+    options.preset = "tiny";
+    options.architecture = architecture;
+    options.rope = architecture == "phi3" ? "longrope" : architecture == "qwen3" ? "yarn" : "none";
+    const auto done = synthesize(options, dir.file(architecture));
+    cr_assert(done.has_value(), "%s", why(done));
+    expect_same_logits(dir.file(architecture), test::light() ? 2 : 12);
+  }
+}

@@ -136,22 +136,27 @@ Action add_quantize(CLI::App& app) {
 
 Action add_synth(CLI::App& app) {
   struct Flags {
-    std::string preset, type = "Q8_0", out;
-    uint64_t seed = 1;
+    SynthOptions synth;
+    std::string out;
   };
   auto flags = std::make_shared<Flags>();
-  app.add_option("--preset", flags->preset, "size: " + joined(synth_presets()))->required();
-  app.add_option("--type", flags->type, "format of the matrices: " + joined(quantize_types()))
+  app.add_option("--preset", flags->synth.preset, "size: " + joined(synth_presets()))->required();
+  app.add_option("--arch", flags->synth.architecture,
+                 "architecture: " + joined(synth_architectures()))
+      ->capture_default_str();
+  app.add_option("--type", flags->synth.type, "format of the matrices: " + joined(quantize_types()))
+      ->capture_default_str();
+  app.add_option("--rope", flags->synth.rope, "scaling of positions: " + joined(synth_ropes()))
       ->capture_default_str();
   app.add_option("-o,--out", flags->out, "GGUF file to write")->required()->type_name("FILE");
-  app.add_option("--seed", flags->seed, "the same seed gives the same file")->capture_default_str();
+  app.add_option("--seed", flags->synth.seed, "the same seed gives the same file")
+      ->capture_default_str();
   return [flags]() -> Result<int> {
     ProgressBar bar("synth", "B");
-    SLUICE_CHECK(synthesize(flags->preset, flags->type, flags->out, flags->seed,
-                            [&](uint64_t done, uint64_t total) {
-                              bar.update(done, total);
-                              return true;
-                            }));
+    SLUICE_CHECK(synthesize(flags->synth, flags->out, [&](uint64_t done, uint64_t total) {
+      bar.update(done, total);
+      return true;
+    }));
     return kOk;
   };
 }

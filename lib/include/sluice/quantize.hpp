@@ -64,9 +64,25 @@ std::vector<std::string> quantize_types();
 // Names of the presets: "1b", "0.5b", "tiny".
 std::vector<std::string> synth_presets();
 
-// Writes a llama of the preset's real shape (vocabulary included) with random weights of a sane
-// scale: logits stay finite, and the file is valid for every GGUF reader. Same seed, same file.
-// Rows that are no whole blocks of the format get the nearest that fits.
+// Architectures: "llama", "qwen2", ...
+std::vector<std::string> synth_architectures();
+// How positions are scaled: "none", "linear", "yarn", "longrope".
+std::vector<std::string> synth_ropes();
+
+struct SynthOptions {
+  std::string preset;
+  std::string architecture = "llama";
+  std::string type = "Q8_0";  // of the matrices
+  std::string rope = "none";  // else the context is four times the original one
+  uint64_t seed = 1;
+};
+
+// Writes a model of the preset's real shape (vocabulary included) with random weights of a sane
+// scale: logits stay finite, and the file is valid for every GGUF reader. Same options, same file.
+// Rows that are no whole blocks of the format get the nearest that fits. EINVAL: an unknown name.
+Result<void> synthesize(const SynthOptions& options, const std::string& out,
+                        const Progress& progress = {});
+// A llama.
 Result<void> synthesize(std::string_view preset, std::string_view type, const std::string& out,
                         uint64_t seed = 1, const Progress& progress = {});
 
