@@ -71,12 +71,10 @@ constexpr Rule kRules[] = {
     {"Q3_K_M", "attn_v", first_two, "Q5_K"},
     {"Q3_K_M", "attn_v", is_70b, "Q5_K"},
     {"Q3_K_M", "attn_v", always, "Q4_K"},
-    {"Q3_K_M", "attn_qkv", always, "Q4_K"},
     {"Q3_K_M", "ffn_down", first_sixteenth, "Q5_K"},
     {"Q3_K_M", "ffn_down", always, "Q4_K"},
     {"Q3_K_M", "attn_output", always, "Q4_K"},
     {"Q3_K_L", "attn_v", always, "Q5_K"},
-    {"Q3_K_L", "attn_qkv", always, "Q4_K"},
     {"Q3_K_L", "ffn_down", always, "Q5_K"},
     {"Q3_K_L", "attn_output", always, "Q5_K"},
     {"Q4_0", "ffn_down", first_eighth_with_importance, "Q4_1"},
@@ -86,10 +84,8 @@ constexpr Rule kRules[] = {
     {"Q4_K_S", "ffn_down", first_eighth, "Q5_K"},
     {"Q4_K_M", "attn_v", more, "Q6_K"},
     {"Q4_K_M", "attn_v", is_70b, "Q5_K"},
-    {"Q4_K_M", "attn_qkv", always, "Q5_K"},
     {"Q4_K_M", "ffn_down", more, "Q6_K"},
     {"Q5_K_M", "attn_v", more, "Q6_K"},
-    {"Q5_K_M", "attn_qkv", always, "Q6_K"},
     {"Q5_K_M", "ffn_down", more, "Q6_K"},
 };
 
@@ -149,8 +145,10 @@ const Format& mix_format(const Mix& mix, const MixModel& model, std::string_view
     return *find_format(std::string_view(base.id == SLUICE_SDI_TYPE_Q8_0 ? "Q8_0" : "Q6_K"));
   }
   const Place place{name.layer, model.n_layers, model};
+  // Queries, keys and values in one matrix: as careful as the values ask for.
+  const std::string_view part = name.part == "attn_qkv" ? "attn_v" : name.part;
   for (const Rule& rule : kRules) {
-    if (mix.name == std::string_view(rule.mix) && name.part == rule.part && rule.when(place)) {
+    if (mix.name == std::string_view(rule.mix) && part == rule.part && rule.when(place)) {
       return *find_format(std::string_view(rule.format));
     }
   }
