@@ -7,6 +7,7 @@ import array
 import json
 import os
 import random
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -135,6 +136,91 @@ class Tokens(Folder):
             prompts = [[1, 5, 9, 100], [1, 300, 200, 7, 7, 7, 8], [1] + list(range(30, 120))]
             n_equal, n_ties = self.compare(model, prompts, 48, logits, tie)
             self.assertGreater(n_equal, n_ties, kind)
+
+
+class Architectures(Folder):
+    """Random models of every architecture, with texts beyond the windows of local layers."""
+
+    PROMPTS = [[1, 5, 9, 100], [1] + list(range(30, 120))]
+
+    def synth(self, architecture, kind, rope="none"):
+        path = self.path(f"{architecture}-{kind}-{rope}")
+        self.make("synth", "--preset", "tiny", "--arch", architecture, "--type", kind, "--rope", rope, "-o", path)
+        return path
+
+    def patched(self, path, key, form, value):
+        """A copy with another number behind the key."""
+        with open(path, "rb") as file:
+            data = bytearray(file.read())
+        at = data.index(key.encode()) + len(key) + 4  # the value's type
+        struct.pack_into("<" + form, data, at, value)
+        copy = self.path(f"{os.path.basename(path)}-{key}-{value}")
+        with open(copy, "wb") as file:
+            file.write(data)
+        return copy
+
+    def check(self, architecture):
+        n_equal, n_ties = self.compare(self.synth(architecture, "F16"), self.PROMPTS, 24, F16_LOGITS / 2, F16_TIE)
+        self.assertGreater(n_equal, 4 * n_ties)
+        n_equal, n_ties = self.compare(self.synth(architecture, "Q8_0"), self.PROMPTS, 24, Q8_0_LOGITS / 2, Q8_0_TIE)
+        self.assertGreater(n_equal, n_ties)
+
+    def test_qwen2(self):
+        self.check("qwen2")
+
+    def test_qwen3(self):
+        self.check("qwen3")
+
+    def test_phi3(self):
+        self.check("phi3")
+
+    def test_gemma(self):
+        self.check("gemma")
+
+    def test_gemma2(self):
+        self.check("gemma2")
+
+    def test_gemma3(self):
+        self.check("gemma3")
+
+    def test_scaled_positions(self):
+        for architecture, rope in (("llama", "linear"), ("llama", "yarn"), ("qwen3", "yarn"), ("gemma3", "linear"),
+                                   ("phi3", "longrope"), ("llama", "longrope")):
+            model = self.synth(architecture, "F16", rope)
+            if rope == "longrope":
+                # Stock rounds the room for a text up to 256 tokens. So: too little for any text, and
+                # enough for all.
+                key = f"{architecture}.rope.scaling.original_context_length"
+                models = [self.patched(model, key, "I", original) for original in (16, 1024)]
+            else:
+                models = [model]
+            for model in models:
+                n_equal, n_ties = self.compare(model, self.PROMPTS, 24, F16_LOGITS / 2, F16_TIE)
+                self.assertGreater(n_equal, 4 * n_ties, model)
+
+    def test_what_makes_a_difference(self):
+        """The comparisons above would see it if one of these were left out."""
+        cases = [("gemma2", "none", "attention.sliding_window", "I", 0), ("gemma3", "none", "attention.sliding_window", "I", 24),
+                 ("gemma2", "none", "attn_logit_softcapping", "f", 50), ("gemma2", "none", "final_logit_softcapping", "f", 30),
+                 ("phi3", "longrope", "rope.scaling.attn_factor", "f", 1), ("llama", "yarn", "rope.scaling.factor", "f", 3),
+                 ("phi3", "longrope", "rope.scaling.original_context_length", "I", 1024)]
+        for architecture, rope, key, form, value in cases:
+            with self.subTest(architecture=architecture, key=key):
+                model = self.synth(architecture, "F16", rope)
+                other = self.patched(model, f"{architecture}.{key}", form, value)
+                ours, theirs = greedy(OURS, other, 1, self.PROMPTS[1]), greedy(THEIRS, model, 1, self.PROMPTS[1])
+                self.assertGreater(worst(ours, theirs), F16_LOGITS)
+
+    def test_mixes(self):
+        """The types that stock gives to matrices that llamas do not have, and to tied ones."""
+        for architecture, kinds in (("phi3", Mixes.TYPES), ("qwen3", ("Q4_K_M",)), ("gemma2", ("Q3_K_M", "Q8_0"))):
+            model = self.synth(architecture, "F32")
+            for kind in kinds:
+                ours, theirs = self.path("ours.gguf"), self.path("theirs.gguf")
+                self.make("quantize", model, ours, kind)
+                peer(THEIRS, "quantize", model, theirs, Mixes.TYPES[kind])
+                of_ours, of_theirs = ({name: t[:2] for name, t in self.tensors(path).items()} for path in (ours, theirs))
+                self.assertEqual(of_ours, of_theirs, f"{architecture} {kind}")
 
 
 class Quantizer(Folder):
