@@ -16,6 +16,7 @@
 #include "board.h"
 #include "file.h"
 #include "phys.h"
+#include "regs.h"
 #include "trace.h"
 
 static bool raw_phys;
@@ -51,64 +52,45 @@ static u32 sluice_phys_bits(void)
 #endif
 }
 
-static int sluice_phys_check(const struct sluice_phys *arg)
+/**
+ * sluice_phys_range - can registers be there?
+ * @start: physical address
+ * @length: bytes
+ *
+ * Return: 0; -EINVAL: there are no such addresses; -EACCES: memory is there.
+ */
+int sluice_phys_range(u64 start, u64 length)
 {
-	u32 bytes = arg->width / 8;
+	u64 last = BIT_ULL(sluice_phys_bits()) - 1;
+	u64 page = start & PAGE_MASK;
 	size_t i;
 
-	if (arg->reserved0)
+	if (!length || start > last || length - 1 > last - start)
 		return -EINVAL;
-	if (arg->width != 8 && arg->width != 16 && arg->width != 32 && arg->width != 64)
-		return -EINVAL;
-	if (arg->address & (bytes - 1) || arg->address >> sluice_phys_bits())
-		return -EINVAL;
-	if ((arg->flags & SLUICE_PHYS_WRITE) && arg->width < 64 && arg->value >> arg->width)
-		return -EINVAL;
-	if (arg->width == 64 && !IS_ENABLED(CONFIG_64BIT))
-		return -EOPNOTSUPP;
-	/* All of the page: that is what is mapped. */
+	/* Pages as a whole: that is what is mapped. */
+	length = PAGE_ALIGN(start + length) - page;
 	for (i = 0; i < ARRAY_SIZE(sluice_memory); i++)
-		if (region_intersects(arg->address & PAGE_MASK, PAGE_SIZE, sluice_memory[i].flags,
+		if (region_intersects(page, length, sluice_memory[i].flags,
 				      sluice_memory[i].desc) != REGION_DISJOINT)
 			return -EACCES;
 	return 0;
 }
 
-static u64 sluice_phys_read(const void __iomem *at, u32 width)
+static int sluice_phys_check(const struct sluice_phys *arg)
 {
-	switch (width) {
-	case 8:
-		return readb(at);
-	case 16:
-		return readw(at);
-	case 32:
-		return readl(at);
-	}
-#ifdef CONFIG_64BIT
-	return readq(at);
-#else
-	return 0;
-#endif
-}
+	u32 bytes = arg->width / 8;
 
-static void sluice_phys_write(void __iomem *at, u32 width, u64 value)
-{
-	switch (width) {
-	case 8:
-		writeb(value, at);
-		break;
-	case 16:
-		writew(value, at);
-		break;
-	case 32:
-		writel(value, at);
-		break;
-#ifdef CONFIG_64BIT
-	case 64:
-		writeq(value, at);
-		break;
-#endif
-	}
+	if (arg->reserved0)
+		return -EINVAL;
+	if (arg->width != 8 && arg->width != 16 && arg->width != 32 && arg->width != 64)
+		return -EINVAL;
+	if (arg->address & (bytes - 1))
+		return -EINVAL;
+	if ((arg->flags & SLUICE_PHYS_WRITE) && arg->width < 64 && arg->value >> arg->width)
+		return -EINVAL;
+	if (arg->width == 64 && !IS_ENABLED(CONFIG_64BIT))
+		return -EOPNOTSUPP;
+	return sluice_phys_range(arg->address, bytes);
 }
 
 static int sluice_phys_access(struct sluice_board *board, struct sluice_phys *arg)
@@ -122,9 +104,9 @@ static int sluice_phys_access(struct sluice_board *board, struct sluice_phys *ar
 	if (arg->flags & SLUICE_PHYS_WRITE) {
 		trace_sluice_reg_write(board->node, SLUICE_NO_WINDOW, arg->address, arg->width,
 				       arg->value);
-		sluice_phys_write(at, arg->width, arg->value);
+		sluice_io_store(at, arg->width, arg->value);
 	} else {
-		arg->value = sluice_phys_read(at, arg->width);
+		arg->value = sluice_io_load(at, arg->width);
 		trace_sluice_reg_read(board->node, SLUICE_NO_WINDOW, arg->address, arg->width,
 				      arg->value);
 	}

@@ -3,7 +3,7 @@
  * regs.c - register accesses: single, read-modify-write, polls, batches.
  *
  * sluice_io_read() and sluice_io_write() are the only places of the driver that
- * touch a window for user space; both are traced. Every call is made of struct
+ * touch a register of a window for user space; both are traced. Every call is made of struct
  * sluice_reg_op, checked first, then carried out.
  */
 #include <linux/delay.h>
@@ -25,37 +25,32 @@
 /* A poll longer than this is a program's own business. */
 #define SLUICE_MAX_POLL_NS (60ull * NSEC_PER_SEC)
 
-/* One bus transaction of @width bits; 64 only where the machine has it in one. */
-static u64 sluice_io_read(struct sluice_board *board, const struct sluice_reg_op *reg,
-			  const void __iomem *at)
+/**
+ * sluice_io_load - one bus transaction that reads
+ * @at: of a mapping of registers or ports
+ * @width: 8, 16, 32 bits, or 64 where the machine has it in one (memory alone)
+ */
+u64 sluice_io_load(const void __iomem *at, u32 width)
 {
-	u64 value = 0;
-
-	switch (reg->width) {
+	switch (width) {
 	case 8:
-		value = ioread8(at);
-		break;
+		return ioread8(at);
 	case 16:
-		value = ioread16(at);
-		break;
+		return ioread16(at);
 	case 32:
-		value = ioread32(at);
-		break;
+		return ioread32(at);
 #ifdef CONFIG_64BIT
 	case 64:
-		value = readq(at);
-		break;
+		return readq(at);
 #endif
 	}
-	trace_sluice_reg_read(board->node, reg->window, reg->offset, reg->width, value);
-	return value;
+	return 0;
 }
 
-static void sluice_io_write(struct sluice_board *board, const struct sluice_reg_op *reg,
-			    u64 value, void __iomem *at)
+/* As sluice_io_load(), but it writes. */
+void sluice_io_store(void __iomem *at, u32 width, u64 value)
 {
-	trace_sluice_reg_write(board->node, reg->window, reg->offset, reg->width, value);
-	switch (reg->width) {
+	switch (width) {
 	case 8:
 		iowrite8(value, at);
 		break;
@@ -71,6 +66,22 @@ static void sluice_io_write(struct sluice_board *board, const struct sluice_reg_
 		break;
 #endif
 	}
+}
+
+static u64 sluice_io_read(struct sluice_board *board, const struct sluice_reg_op *reg,
+			  const void __iomem *at)
+{
+	u64 value = sluice_io_load(at, reg->width);
+
+	trace_sluice_reg_read(board->node, reg->window, reg->offset, reg->width, value);
+	return value;
+}
+
+static void sluice_io_write(struct sluice_board *board, const struct sluice_reg_op *reg,
+			    u64 value, void __iomem *at)
+{
+	trace_sluice_reg_write(board->node, reg->window, reg->offset, reg->width, value);
+	sluice_io_store(at, reg->width, value);
 }
 
 /* Where an access goes, and how to let go of it. */

@@ -5,11 +5,16 @@
 #ifndef SLUICE_REGS_H
 #define SLUICE_REGS_H
 
+#include <linux/types.h>
+
 struct sluice_file;
 struct sluice_reg;
 struct sluice_reg_batch;
 struct sluice_reg_poll;
 struct sluice_reg_update;
+
+u64 sluice_io_load(const void __iomem *at, u32 width);
+void sluice_io_store(void __iomem *at, u32 width, u64 value);
 
 int sluice_reg_read(struct sluice_file *sf, struct sluice_reg *reg);
 int sluice_reg_write(struct sluice_file *sf, struct sluice_reg *reg);

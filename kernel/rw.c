@@ -12,13 +12,13 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <asm/unaligned.h>
 
 #include "board.h"
 #include "buffer.h"
 #include "cookie.h"
 #include "devmem.h"
 #include "file.h"
+#include "regs.h"
 #include "rw.h"
 
 static size_t sluice_io_step(unsigned long at, size_t left)
@@ -30,21 +30,14 @@ static size_t sluice_io_step(unsigned long at, size_t left)
 	return step;
 }
 
+/* Little-endian, as the hosts are. */
 static void sluice_io_out(u8 *to, const u8 __iomem *from, size_t count)
 {
 	while (count) {
 		size_t step = sluice_io_step((unsigned long)from, count);
+		u64 value = sluice_io_load(from, 8 * step);
 
-		if (step == 1)
-			*to = ioread8(from);
-		else if (step == 2)
-			put_unaligned(ioread16(from), (u16 *)to);
-		else if (step == 4)
-			put_unaligned(ioread32(from), (u32 *)to);
-#ifdef CONFIG_64BIT
-		else
-			put_unaligned(readq(from), (u64 *)to);
-#endif
+		memcpy(to, &value, step);
 		to += step;
 		from += step;
 		count -= step;
@@ -55,17 +48,10 @@ static void sluice_io_in(u8 __iomem *to, const u8 *from, size_t count)
 {
 	while (count) {
 		size_t step = sluice_io_step((unsigned long)to, count);
+		u64 value = 0;
 
-		if (step == 1)
-			iowrite8(*from, to);
-		else if (step == 2)
-			iowrite16(get_unaligned((const u16 *)from), to);
-		else if (step == 4)
-			iowrite32(get_unaligned((const u32 *)from), to);
-#ifdef CONFIG_64BIT
-		else
-			writeq(get_unaligned((const u64 *)from), to);
-#endif
+		memcpy(&value, from, step);
+		sluice_io_store(to, 8 * step, value);
 		to += step;
 		from += step;
 		count -= step;
