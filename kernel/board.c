@@ -5,6 +5,7 @@
  * Whatever happens to the hardware, the order is the same: close the door
  * (state), take back the mappings, wake the sleepers.
  */
+#include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
@@ -20,6 +21,7 @@
 #include "sysfs.h"
 #include "trace.h"
 #include "watchdog.h"
+#include "window.h"
 
 /*
  * A board keeps its number, found by its bus name, for as long as the module is
@@ -111,12 +113,67 @@ struct sluice_board *sluice_board_alloc(struct device *parent, const struct slui
 }
 
 /**
- * sluice_board_register - make the board visible as /dev/sluiceN
- * @board: complete but for its device file
+ * sluice_board_start_sdi - bring up a board with queues
+ * @board: whose bus has claimed what is there
+ * @place: where things are
  *
- * Return: 0 or a negative error.
+ * Return: 0 or a negative error, and then the board does nothing any more.
  */
-int sluice_board_register(struct sluice_board *board)
+int sluice_board_start_sdi(struct sluice_board *board, const struct sluice_sdi_place *place)
+{
+	struct sluice_sdi *sdi;
+	int err = dma_set_mask_and_coherent(board->parent, DMA_BIT_MASK(64));
+
+	if (err)
+		err = dma_set_mask_and_coherent(board->parent, DMA_BIT_MASK(32));
+	if (err)
+		return err;
+	sdi = sluice_sdi_create(board, place);
+	if (IS_ERR(sdi))
+		return PTR_ERR(sdi);
+	board->sdi = sdi;
+	err = sluice_sdi_irq_connect(sdi);
+	if (!err)
+		err = sluice_sdi_start(sdi);
+	if (err) {
+		sluice_sdi_irq_disconnect(sdi);
+		sluice_sdi_stop(sdi);
+	}
+	return err;
+}
+
+/* Nobody uses the board any more, or could before: no interrupts, no DMA, nothing mapped. */
+static void sluice_board_stop(struct sluice_board *board)
+{
+	if (board->sdi) {
+		sluice_sdi_irq_disconnect(board->sdi);
+		sluice_sdi_stop(board->sdi);
+	} else {
+		sluice_irq_disconnect(board);
+		sluice_windows_remove(board);
+	}
+}
+
+static void sluice_board_greet(struct sluice_board *board)
+{
+	static const char *const modes[] = {
+		[SLUICE_IRQ_POLL] = "polled",
+		[SLUICE_IRQ_INTX] = "interrupt",
+		[SLUICE_IRQ_MSIX] = "vectors",
+	};
+	const struct sluice_sdi *sdi = board->sdi;
+
+	if (sdi)
+		dev_info(board->parent,
+			 "%s: \"%s\", %u queue(s), %llu MiB of memory, %s, %u vector(s)\n",
+			 board->node, sdi->figures.name, sdi->figures.n_queues,
+			 sdi->figures.memory_size >> 20, modes[sdi->mode], sdi->n_vectors);
+	else
+		dev_info(board->parent, "%s: plain board, %u window(s)%s\n", board->node,
+			 board->n_windows, board->irq ? ", interrupt" : "");
+}
+
+static int sluice_board_register(struct sluice_board *board)
 {
 	int err;
 
@@ -133,6 +190,23 @@ int sluice_board_register(struct sluice_board *board)
 	if (board->sdi)
 		sluice_watchdog_start(board->sdi);
 	return 0;
+}
+
+/**
+ * sluice_board_go - let everybody in: the board is /dev/sluiceN
+ * @board: started, with its windows or its Device Interface
+ *
+ * Return: 0 or a negative error, and then the board is stopped.
+ */
+int sluice_board_go(struct sluice_board *board)
+{
+	int err = sluice_board_register(board);
+
+	if (err)
+		sluice_board_stop(board);
+	else
+		sluice_board_greet(board);
+	return err;
 }
 
 /**
@@ -196,7 +270,7 @@ void sluice_board_reset_end(struct sluice_board *board)
  * @board: registered
  *
  * When this returns nobody uses the hardware and nobody will, the board does no
- * DMA, and no DMA memory is left.
+ * DMA, nothing of it is mapped, and no DMA memory is left.
  */
 void sluice_board_detach(struct sluice_board *board)
 {
@@ -206,10 +280,7 @@ void sluice_board_detach(struct sluice_board *board)
 		sluice_watchdog_stop(board->sdi);
 	mutex_lock(&board->reset_lock);
 	sluice_board_close(board, SLUICE_BOARD_GONE);
-	if (board->sdi) {
-		sluice_sdi_irq_disconnect(board->sdi);
-		sluice_sdi_stop(board->sdi);
-	}
+	sluice_board_stop(board);
 	sluice_exports_moved(&board->exports);
 	sluice_mems_drop(board);
 	mutex_unlock(&board->reset_lock);

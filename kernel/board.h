@@ -2,7 +2,7 @@
 /*
  * board.h - one bound board: its windows, its interrupt line, its life.
  *
- * A board is made by a bus part (pci.c), used through /dev/sluiceN, and outlives
+ * A board is made by a bus part (pci.c, platform.c), used through /dev/sluiceN, and outlives
  * its hardware: open files keep the memory, and find every door closed.
  *
  * Lock order, outermost first:
@@ -37,6 +37,7 @@ struct dentry;
 struct sluice_board;
 struct sluice_mem;
 struct sluice_sdi;
+struct sluice_sdi_place;
 
 /**
  * struct sluice_bus_ops - what a board's bus does for it
@@ -46,10 +47,12 @@ struct sluice_sdi;
  * @set_master: let it, or not
  * @reset: have the bus reset a plain board, with the hooks that resets by others
  *	have; -EOPNOTSUPP if it cannot
- * @vectors_get: at most @most message-signalled vectors (@msix), or a line; how
- *	many, or a negative error
+ * @vectors_get: at most @most vectors that belong to one event each, as
+ *	message-signalled ones do (@each), or one line for all; how many, or a
+ *	negative error
  * @vector: Linux's number of one of them
  * @vectors_put: give them back
+ * @irq_flags: IRQF_* of the line of a plain board
  * @irq_take: if the board raises its line, mask it in the board and return
  *	true; called in interrupt context
  * @irq_unmask: let the line through; false if the board raises it right now,
@@ -62,9 +65,10 @@ struct sluice_bus_ops {
 	bool (*is_master)(struct sluice_board *board);
 	void (*set_master)(struct sluice_board *board, bool on);
 	int (*reset)(struct sluice_board *board);
-	int (*vectors_get)(struct sluice_board *board, unsigned int most, bool msix);
+	int (*vectors_get)(struct sluice_board *board, unsigned int most, bool each);
 	int (*vector)(struct sluice_board *board, unsigned int index);
 	void (*vectors_put)(struct sluice_board *board);
+	unsigned long irq_flags;
 	bool (*irq_take)(struct sluice_board *board);
 	bool (*irq_unmask)(struct sluice_board *board);
 	void (*irq_mask)(struct sluice_board *board);
@@ -74,7 +78,7 @@ struct sluice_bus_ops {
  * struct sluice_win - one window of a board
  * @kind: SLUICE_WINDOW_* kind
  * @caps: SLUICE_WINDOW_CAN_*
- * @bar: base address register behind it
+ * @bar: base address register, or resource, behind it
  * @length: bytes
  * @start: bus address as the CPU sees it
  * @base: the kernel's mapping, or NULL for device memory: a mapping of all of
@@ -165,7 +169,8 @@ struct sluice_board {
 };
 
 struct sluice_board *sluice_board_alloc(struct device *parent, const struct sluice_bus_ops *bus);
-int sluice_board_register(struct sluice_board *board);
+int sluice_board_start_sdi(struct sluice_board *board, const struct sluice_sdi_place *place);
+int sluice_board_go(struct sluice_board *board);
 void sluice_board_close(struct sluice_board *board, enum sluice_board_state state);
 void sluice_board_open(struct sluice_board *board, int err);
 void sluice_board_reset_begin(struct sluice_board *board);

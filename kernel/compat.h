@@ -37,6 +37,15 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set, u
 #define sluice_eventfd_signal(ctx) eventfd_signal(ctx)
 #endif
 
+/* A platform driver's remove() returns nothing from 6.11 on. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#define SLUICE_REMOVE_TYPE int
+#define SLUICE_REMOVED 0
+#else
+#define SLUICE_REMOVE_TYPE void
+#define SLUICE_REMOVED
+#endif
+
 /* Namespaces of symbols became strings in 6.13. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 #define SLUICE_IMPORT_NS(ns) MODULE_IMPORT_NS(ns)

@@ -7,6 +7,7 @@
 #include "board.h"
 #include "debugfs.h"
 #include "pci.h"
+#include "platform.h"
 
 static int __init sluice_init(void)
 {
@@ -15,12 +16,24 @@ static int __init sluice_init(void)
 	sluice_debugfs_init();
 	err = pci_register_driver(&sluice_pci_driver);
 	if (err)
-		sluice_debugfs_exit();
+		goto err_debugfs;
+	/* Last: an entry of plain= that overlaps a board is the one that is refused. */
+	err = sluice_platform_init();
+	if (err)
+		goto err_pci;
+	return 0;
+
+err_pci:
+	pci_unregister_driver(&sluice_pci_driver);
+err_debugfs:
+	sluice_debugfs_exit();
+	sluice_board_forget_numbers();
 	return err;
 }
 
 static void __exit sluice_exit(void)
 {
+	sluice_platform_exit();
 	pci_unregister_driver(&sluice_pci_driver);
 	sluice_debugfs_exit();
 	sluice_board_forget_numbers();

@@ -3,8 +3,9 @@
  * irq.c - the interrupt line of a board: count, wake, re-arm.
  *
  * The driver of a plain board cannot know how the board takes its request back,
- * so the line is masked in the board when it fires and user space lets it
- * through again. The line may be shared: what is not ours is IRQ_NONE.
+ * so the line is masked, in the board or in the interrupt controller, when it fires
+ * and user space lets it through again. The line may be shared where the board itself
+ * can be masked: what is not ours is IRQ_NONE.
  */
 #include <linux/interrupt.h>
 
@@ -53,7 +54,7 @@ int sluice_irq_connect(struct sluice_board *board, unsigned int irq)
 	int err;
 
 	board->bus->irq_mask(board);
-	err = request_irq(irq, sluice_irq_handler, IRQF_SHARED, board->node, board);
+	err = request_irq(irq, sluice_irq_handler, board->bus->irq_flags, board->node, board);
 	if (!err)
 		board->irq = irq;
 	return err;

@@ -17,8 +17,9 @@
 /* Page protection for a SLUICE_MAP_* type. */
 pgprot_t sluice_prot_of_type(pgprot_t prot, u32 type)
 {
+	/* As ioremap() maps registers: on arm64 device memory whose writes may be posted. */
 	if (type == SLUICE_MAP_UNCACHED)
-		return pgprot_noncached(prot);
+		return pgprot_device(prot);
 	if (type == SLUICE_MAP_WRITE_COMBINED)
 		return pgprot_writecombine(prot);
 	return prot;

@@ -7,7 +7,6 @@
  * MSI (a memory write) but the INTx line. Boards of the table below are taken,
  * but only if the Device Interface answers where the table says.
  */
-#include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
 #include <linux/module.h>
 
@@ -15,7 +14,7 @@
 #include "irq.h"
 #include "pci.h"
 #include "sdi.h"
-#include "watchdog.h"
+#include "window.h"
 
 /* Of SLUICE_PCI_NONE there is none. */
 #define SLUICE_PCI_NONE (-1)
@@ -104,13 +103,13 @@ static int sluice_pci_reset(struct sluice_board *board)
 	return err == -ENOTTY ? -EOPNOTSUPP : err;
 }
 
-static int sluice_pci_vectors_get(struct sluice_board *board, unsigned int most, bool msix)
+static int sluice_pci_vectors_get(struct sluice_board *board, unsigned int most, bool each)
 {
 	struct pci_dev *pdev = to_pci_dev(board->parent);
 
-	if (!msix && (!pdev->pin || !pdev->irq || pdev->irq == IRQ_NOTCONNECTED))
+	if (!each && (!pdev->pin || !pdev->irq || pdev->irq == IRQ_NOTCONNECTED))
 		return -ENXIO;
-	return pci_alloc_irq_vectors(pdev, 1, msix ? most : 1, msix ? PCI_IRQ_MSIX : PCI_IRQ_LEGACY);
+	return pci_alloc_irq_vectors(pdev, 1, each ? most : 1, each ? PCI_IRQ_MSIX : PCI_IRQ_LEGACY);
 }
 
 static int sluice_pci_vector(struct sluice_board *board, unsigned int index)
@@ -147,6 +146,7 @@ static const struct sluice_bus_ops sluice_pci_bus = {
 	.vectors_get = sluice_pci_vectors_get,
 	.vector = sluice_pci_vector,
 	.vectors_put = sluice_pci_vectors_put,
+	.irq_flags = IRQF_SHARED,
 	.irq_take = sluice_pci_irq_take,
 	.irq_unmask = sluice_pci_irq_unmask,
 	.irq_mask = sluice_pci_irq_mask,
@@ -176,61 +176,6 @@ static bool sluice_pci_has_ports(struct pci_dev *pdev, int bars)
 	return bars & pci_select_bars(pdev, IORESOURCE_IO);
 }
 
-/* Mappable means: whole pages in which nothing but this window can lie. */
-static bool sluice_pci_can_map(struct pci_dev *pdev, struct sluice_win *win)
-{
-	struct resource *res = &pdev->resource[win->bar];
-
-	if (!PAGE_ALIGNED(win->start))
-		return false;
-	if (PAGE_ALIGNED(win->length))
-		return true;
-	win->pad.name = "sluice (rest of page)";
-	win->pad.flags = res->flags;
-	win->pad.start = res->end + 1;
-	win->pad.end = PAGE_ALIGN(res->end + 1) - 1;
-	return !request_resource(res->parent, &win->pad);
-}
-
-static int sluice_pci_add_window(struct sluice_board *board, struct pci_dev *pdev, int bar)
-{
-	struct sluice_win *win = &board->windows[board->n_windows];
-	unsigned long flags = pci_resource_flags(pdev, bar);
-
-	win->bar = bar;
-	win->start = pci_resource_start(pdev, bar);
-	win->length = pci_resource_len(pdev, bar);
-	win->caps = SLUICE_WINDOW_CAN_WRITE;
-	if (flags & IORESOURCE_IO)
-		win->kind = SLUICE_WINDOW_PORT;
-	else if (flags & IORESOURCE_PREFETCH)
-		win->kind = SLUICE_WINDOW_MEMORY;
-	else
-		win->kind = SLUICE_WINDOW_REGISTERS;
-
-	if (win->kind != SLUICE_WINDOW_MEMORY) {
-		win->base = pci_iomap(pdev, bar, 0);
-		if (!win->base)
-			return -ENOMEM;
-	}
-	if (win->kind != SLUICE_WINDOW_PORT && sluice_pci_can_map(pdev, win))
-		win->caps |= SLUICE_WINDOW_CAN_MAP;
-	board->n_windows++;
-	return 0;
-}
-
-static void sluice_pci_remove_windows(struct sluice_board *board, struct pci_dev *pdev)
-{
-	while (board->n_windows) {
-		struct sluice_win *win = &board->windows[--board->n_windows];
-
-		if (win->pad.parent)
-			release_resource(&win->pad);
-		if (win->base)
-			pci_iounmap(pdev, win->base);
-	}
-}
-
 static int sluice_pci_add_windows(struct sluice_board *board, struct pci_dev *pdev, int bars)
 {
 	int bar, err;
@@ -238,9 +183,9 @@ static int sluice_pci_add_windows(struct sluice_board *board, struct pci_dev *pd
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
 		if (!(bars & BIT(bar)))
 			continue;
-		err = sluice_pci_add_window(board, pdev, bar);
+		err = sluice_window_add(board, &pdev->resource[bar], bar);
 		if (err) {
-			sluice_pci_remove_windows(board, pdev);
+			sluice_windows_remove(board);
 			return err;
 		}
 	}
@@ -295,31 +240,6 @@ static bool sluice_pci_place(struct pci_dev *pdev, int bars, struct sluice_sdi_p
 	return sluice_sdi_is_there(place);
 }
 
-/* Brings up a board with queues. What it leaves behind when it fails, detaching takes away. */
-static int sluice_pci_start_sdi(struct sluice_board *board, struct pci_dev *pdev,
-				const struct sluice_sdi_place *place)
-{
-	struct sluice_sdi *sdi;
-	int err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
-
-	if (err)
-		err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(32));
-	if (err)
-		return err;
-	sdi = sluice_sdi_create(board, place);
-	if (IS_ERR(sdi))
-		return PTR_ERR(sdi);
-	board->sdi = sdi;
-	err = sluice_sdi_irq_connect(sdi);
-	if (!err)
-		err = sluice_sdi_start(sdi);
-	if (err) {
-		sluice_sdi_irq_disconnect(sdi);
-		sluice_sdi_stop(sdi);
-	}
-	return err;
-}
-
 static int sluice_pci_start_plain(struct sluice_board *board, struct pci_dev *pdev, int bars)
 {
 	int err = sluice_pci_add_windows(board, pdev, bars);
@@ -327,32 +247,6 @@ static int sluice_pci_start_plain(struct sluice_board *board, struct pci_dev *pd
 	if (!err)
 		sluice_pci_connect_irq(board, pdev);
 	return err;
-}
-
-static void sluice_pci_greet(struct sluice_board *board, struct pci_dev *pdev)
-{
-	static const char *const modes[] = {
-		[SLUICE_IRQ_POLL] = "polled",
-		[SLUICE_IRQ_INTX] = "interrupt",
-		[SLUICE_IRQ_MSIX] = "MSI-X",
-	};
-
-	if (board->sdi)
-		pci_info(pdev, "%s: \"%s\", %u queue(s), %llu MiB of memory, %s, %u vector(s)\n",
-			 board->node, board->sdi->figures.name, board->sdi->figures.n_queues,
-			 board->sdi->figures.memory_size >> 20, modes[board->sdi->mode],
-			 board->sdi->n_vectors);
-	else
-		pci_info(pdev, "%s: plain board, %u window(s)%s\n", board->node, board->n_windows,
-			 board->irq ? ", interrupt" : "");
-}
-
-static void sluice_pci_stop_plain(struct sluice_board *board, struct pci_dev *pdev)
-{
-	if (board->sdi)
-		return;
-	sluice_irq_disconnect(board);
-	sluice_pci_remove_windows(board, pdev);
 }
 
 /* Makes the board, once the function's registers can be reached. */
@@ -369,25 +263,14 @@ static int sluice_pci_bind(struct pci_dev *pdev, int bars)
 	board = sluice_board_alloc(&pdev->dev, &sluice_pci_bus);
 	if (IS_ERR(board))
 		return PTR_ERR(board);
-	err = sdi ? sluice_pci_start_sdi(board, pdev, &place) :
+	err = sdi ? sluice_board_start_sdi(board, &place) :
 		    sluice_pci_start_plain(board, pdev, bars);
-	if (err)
-		goto err_put;
-	pci_set_drvdata(pdev, board);
-	err = sluice_board_register(board);
-	if (err)
-		goto err_stop;
-	sluice_pci_greet(board, pdev);
-	return 0;
-
-err_stop:
-	if (board->sdi) {
-		sluice_sdi_irq_disconnect(board->sdi);
-		sluice_sdi_stop(board->sdi);
+	if (!err) {
+		pci_set_drvdata(pdev, board);
+		err = sluice_board_go(board);
 	}
-	sluice_pci_stop_plain(board, pdev);
-err_put:
-	sluice_board_put(board);
+	if (err)
+		sluice_board_put(board);
 	return err;
 }
 
@@ -426,7 +309,6 @@ static void sluice_pci_remove(struct pci_dev *pdev)
 	struct sluice_board *board = pci_get_drvdata(pdev);
 
 	sluice_board_detach(board);
-	sluice_pci_stop_plain(board, pdev);
 	pci_release_selected_regions(pdev, sluice_pci_usable_bars(pdev));
 	pci_disable_device(pdev);
 	sluice_board_put(board);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <sluice/emulator.hpp>
 
 #include "number.h"
@@ -47,8 +48,11 @@ Result<std::string> find_only_board() {
 Result<std::string> find_device(const std::string& wanted) {
   if (wanted.empty()) return find_only_board();
   if (wanted.find('/') != wanted.npos) return wanted;
-  if (wanted.find_first_not_of("0123456789") == wanted.npos) return "/dev/sluice" + wanted;
-  if (wanted.rfind("sluice", 0) == 0) return "/dev/" + wanted;
+  // "0" or "sluice0"; "sluice-plain.0" is the name of a bus.
+  const size_t number = wanted.rfind("sluice", 0) == 0 ? std::strlen("sluice") : 0;
+  if (wanted.find_first_not_of("0123456789", number) == wanted.npos) {
+    return "/dev/sluice" + wanted.substr(number);
+  }
   return find_by_bus_name(wanted);
 }
 

@@ -35,6 +35,16 @@ std::string id(uint16_t vendor, uint16_t device) {
   return fmt::format("{:04x}:{:04x}", vendor, device);
 }
 
+// A platform device has no numbers.
+bool is_pci(const sluice::BoardInfo& board) { return board.bus == sluice::BusKind::kPci; }
+
+// On the platform bus nothing in hardware says so: only of boards that the driver gives memory to
+// does it know.
+const char* bus_master_text(const sluice::BoardInfo& board) {
+  if (!is_pci(board) && board.kind == sluice::BoardKind::kPlain) return "not known";
+  return board.bus_master ? "on" : "off";
+}
+
 // "[7]" or "[15:8]".
 std::string bits(const Field& field) {
   return field.high == field.low ? fmt::format("[{}]", field.low)
@@ -59,8 +69,8 @@ std::string boards_text(const std::vector<sluice::BoardInfo>& boards) {
                                  "ID", "KIND", "WINDOWS", "INTERRUPT");
   for (const auto& board : boards) {
     text += fmt::format("{:<14} {:<14} {:<10} {:<6} {:>7}  {}\n", board.path, board.name,
-                        id(board.vendor, board.device), kind_name(board.kind), board.n_windows,
-                        board.has_irq ? "yes" : "no");
+                        is_pci(board) ? id(board.vendor, board.device) : "-", kind_name(board.kind),
+                        board.n_windows, board.has_irq ? "yes" : "no");
   }
   return text;
 }
@@ -91,18 +101,20 @@ std::string info_text(const sluice::BoardInfo& board,
   };
   line("bus name", fmt::format("{} ({})", board.name, bus_name(board.bus)));
   line("kind", kind_name(board.kind));
-  line("id", fmt::format("{}, subsystem {}", id(board.vendor, board.device),
-                         id(board.subsystem_vendor, board.subsystem_device)));
-  line("class", fmt::format("0x{:06x}, revision 0x{:02x}", board.class_revision >> 8,
-                            board.class_revision & 0xff));
-  line("bus master", board.bus_master ? "on" : "off");
+  if (is_pci(board)) {
+    line("id", fmt::format("{}, subsystem {}", id(board.vendor, board.device),
+                           id(board.subsystem_vendor, board.subsystem_device)));
+    line("class", fmt::format("0x{:06x}, revision 0x{:02x}", board.class_revision >> 8,
+                              board.class_revision & 0xff));
+  }
+  line("bus master", bus_master_text(board));
   line("interrupt", board.has_irq ? fmt::format("yes, {} seen", board.irq_count) : "no");
   line("driver ABI", std::to_string(board.abi_version));
   for (const auto& window : windows) {
     line(fmt::format("window {}", window.index).c_str(),
-         fmt::format("{}, BAR {}, {} bytes ({:#x}){}{}", window_kind_name(window.kind), window.bar,
-                     window.length, window.length, window.can_map ? ", map" : "",
-                     window.can_write ? ", write" : ""));
+         fmt::format("{}, {} {}, {} bytes ({:#x}){}{}", window_kind_name(window.kind),
+                     is_pci(board) ? "BAR" : "range", window.bar, window.length, window.length,
+                     window.can_map ? ", map" : "", window.can_write ? ", write" : ""));
   }
   return text;
 }
