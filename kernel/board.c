@@ -14,6 +14,7 @@
 #include "buffer.h"
 #include "debugfs.h"
 #include "file.h"
+#include "hwmon.h"
 #include "irq.h"
 #include "map.h"
 #include "queue.h"
@@ -187,6 +188,7 @@ static int sluice_board_register(struct sluice_board *board)
 	if (err)
 		return err;
 	sluice_debugfs_add(board);
+	sluice_hwmon_add(board);
 	if (board->sdi)
 		sluice_watchdog_start(board->sdi);
 	return 0;
@@ -274,6 +276,7 @@ void sluice_board_reset_end(struct sluice_board *board)
  */
 void sluice_board_detach(struct sluice_board *board)
 {
+	sluice_hwmon_remove(board);
 	misc_deregister(&board->misc);
 	sluice_debugfs_remove(board);
 	if (board->sdi)

@@ -128,6 +128,7 @@ enum sluice_board_state {
  * @vma_lock: protects @vmas
  * @vmas: every mapping of the board, struct sluice_mapping
  * @debugfs: its directory
+ * @hwmon: its sensors, or NULL
  * @irq_lock: protects the interrupt fields below, taken in interrupt context
  * @irq: interrupt number, 0 if none is connected
  * @irq_armed: the line is let through
@@ -160,6 +161,7 @@ struct sluice_board {
 	struct list_head vmas;
 
 	struct dentry *debugfs;
+	struct device *hwmon;
 
 	spinlock_t irq_lock;
 	unsigned int irq;

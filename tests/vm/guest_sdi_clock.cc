@@ -31,6 +31,44 @@ SDI_TEST(the_rated_clock_is_set_when_a_board_is_bound) {
   check(attribute("clock/source") == "pll\n", "sysfs: source");
 }
 
+std::string sensors() {
+  const std::string folder = std::string("/sys/bus/pci/devices/") + kBoard + "/hwmon/";
+  for (int i = 0; i < 16; i++) {
+    const std::string path = fmt::format("{}hwmon{}/", folder, i);
+    if (exists(path)) return path;
+  }
+  return "";
+}
+
+SDI_TEST(sensors_show_the_clocks) {
+  const std::string path = sensors();
+  check(!path.empty(), "there are no sensors");
+  check(read_file(path + "name") == "sluice\n", "name");
+  check(read_file(path + "freq1_label") == "system\n", "label");
+  {
+    sluice::Device board = open_board(kBoard);
+    const auto before = must(board.clock());
+    must(board.set_clock(100 * kMhz));
+    must(board.set_timer(3, 1 * kMhz));
+    const auto now = must(board.clock());
+    const uint64_t shown[] = {now.system_hz,   now.bus_hz[0],   now.bus_hz[1],  now.timer_hz[0],
+                              now.timer_hz[1], now.timer_hz[2], now.timer_hz[3]};
+    for (size_t i = 0; i < std::size(shown); i++) {
+      same(std::stoull(read_file(fmt::format("{}freq{}_input", path, i + 1))), shown[i],
+           fmt::format("sensor {}", i + 1));
+    }
+    must(board.set_clock(before.rated_hz));
+  }
+  // They go before the board does, whoever reads them.
+  const Fd held(path + "freq1_input", O_RDONLY);
+  unbind_board(kBoard);
+  check(sensors().empty(), "sensors of a board that is gone");
+  char byte = 0;
+  check(::pread(held.get(), &byte, 1, 0) < 0 && errno == ENODEV, "an old file can be read");
+  bind_board(kBoard);
+  check(std::stoull(read_file(sensors() + "freq1_input")) > 0, "no sensors after binding again");
+}
+
 SDI_TEST(clocks_are_set_and_refused) {
   sluice::Device board = open_board(kBoard);
   const auto before = must(board.clock());
