@@ -40,9 +40,11 @@ PKGS_unit := libcriterion-dev valgrind
 PKGS_e2e := nodejs npm python3 curl systemd man-db
 PKGS_vm := qemu-system-x86 busybox-static strace python3
 PKGS_kasan := linux-source-6.1 flex bison bc libelf-dev libssl-dev make xz-utils
+PKGS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm device-tree-compiler \
+	linux-headers-amd64
 PKGS_lint := clang-format clang-tidy shellcheck python3 binutils man-db git
 
-.PHONY: all build kernel run serve check check-unit check-e2e check-vm check-model check-lint bench lint format clean help install
+.PHONY: all build kernel run serve check check-full check-unit check-e2e check-vm check-model check-lint bench lint format clean help install
 all: build
 
 # need-GROUP installs the packages of a group, once.
@@ -119,6 +121,8 @@ help:
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
 #: make check-model           the same bits on the CPU, an emulated board, and a board behind the driver in a guest
 #: make check-kasan           the VM suite in a kernel with KASAN, lockdep and kmemleak, built once (10 to 20 minutes)
+#: make check-full          make check, and check-arm64, check-packages: as above, and what takes longer
+#: make check-arm64         sluice.ko for arm64 in a QEMU guest: edu, and a GPIO block of the platform bus
 #: make soak [FAULTS=1000]    stories on an emulated board that fails at random
 #: make fuzz-ioctl            hostile programs against the driver on the kernel of check-kasan, for ten minutes
 #: make fuzz                  the GGUF fuzzer for a minute, at least 10,000 files
@@ -129,4 +133,4 @@ help:
 #: V=1 shows commands; NO_INSTALL=1 only names the packages that are missing.
 
 # Not of the kernel that check-kasan builds.
--include $(shell find $(O) -path $(O)/kasan -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(O) -path $(O)/kasan -prune -o -name debian -prune -o -name '*.d' -print 2>/dev/null)
