@@ -42,6 +42,8 @@ PKGS_vm := qemu-system-x86 busybox-static strace python3
 PKGS_kasan := linux-source-6.1 flex bison bc libelf-dev libssl-dev make xz-utils
 PKGS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm device-tree-compiler \
 	linux-headers-amd64
+PKGS_deb := dpkg-dev binutils
+PKGS_packages := mmdebstrap lintian
 PKGS_lint := clang-format clang-tidy shellcheck python3 binutils man-db git
 
 .PHONY: all build kernel run serve check check-full check-unit check-e2e check-vm check-model check-lint bench lint format clean help install
@@ -57,6 +59,7 @@ include models/module.mk
 include tools/module.mk
 include daemon/module.mk
 include kernel/module.mk
+include packaging/module.mk
 include tests/module.mk
 
 # --- compiling ---------------------------------------------------------------------------------
@@ -128,9 +131,11 @@ help:
 #: make fuzz                  the GGUF fuzzer for a minute, at least 10,000 files
 #: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
 #: make format                apply clang-format
+#: make deb                 Debian packages in build/packages: sluice, libsluice-dev, sluice-dkms
 #: make install               programs, library, man pages, unit and udev rule, under DESTDIR and PREFIX
 #: make clean                 remove build/
 #: V=1 shows commands; NO_INSTALL=1 only names the packages that are missing.
 
-# Not of the kernel that check-kasan builds.
--include $(shell find $(O) -path $(O)/kasan -prune -o -name debian -prune -o -name '*.d' -print 2>/dev/null)
+# Not of kernels and systems that tests have made there.
+-include $(shell find $(O) \( -path $(O)/kasan -o -path $(O)/arm64 -o -path '$(O)/packages*' \) -prune -o \
+	-name '*.d' -type f -print 2>/dev/null)
