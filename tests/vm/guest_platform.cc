@@ -200,11 +200,14 @@ GUEST_TEST(ranges_that_make_no_sense_are_refused) {
   }
   error_is(load(many), EINVAL, "more entries than there may be");
   check_nothing_is_left();
-  // A device that has no registers, whatever is asked for.
+  // A device that has no registers, whatever is asked for; not every kernel has this one.
+  const std::string speaker = "/sys/bus/platform/devices/pcspkr/driver_override";
   error_is(load(""), 0, "load");
-  error_is(write_file("/sys/bus/platform/devices/pcspkr/driver_override", "sluice"), 0, "override");
-  check(write_file(kPlatformDriver + "bind", "pcspkr") != 0, "a board without registers");
-  error_is(write_file("/sys/bus/platform/devices/pcspkr/driver_override", "\n"), 0, "override");
+  if (exists(speaker)) {
+    error_is(write_file(speaker, "sluice"), 0, "driver_override");
+    check(write_file(kPlatformDriver + "bind", "pcspkr") != 0, "a board without registers");
+    error_is(write_file(speaker, "\n"), 0, "driver_override");
+  }
   unload();
   check_nothing_is_left();
 }
