@@ -169,9 +169,13 @@ static int sluice_chunk_bus(struct sluice_mem *mem, u32 i)
 	return 0;
 }
 
+/*
+ * A program that asks for more than there is gets an error: nobody is killed for
+ * it, least of all somebody else, as memory of ours counts as no process's.
+ */
 static gfp_t sluice_host_gfp(const struct sluice_mem *mem)
 {
-	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
 
 	return dma_get_mask(mem->board->parent) < DMA_BIT_MASK(64) ? gfp | GFP_DMA32 : gfp;
 }
@@ -287,7 +291,7 @@ struct sluice_mem *sluice_mem_host(struct sluice_board *board, u32 kind, u64 len
 	/* Where caches are not coherent, cached memory would have to be flushed by hand. */
 	if (!dev_is_dma_coherent(board->parent))
 		return ERR_PTR(-EOPNOTSUPP);
-	if (length >> PAGE_SHIFT > totalram_pages())
+	if (length >> PAGE_SHIFT > max(si_mem_available(), 0l))
 		return ERR_PTR(-ENOMEM);
 	mem = sluice_mem_new(board, kind, length);
 	if (!mem)

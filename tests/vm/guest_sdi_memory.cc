@@ -152,6 +152,17 @@ SDI_TEST(host_memory_comes_back) {
   }
 }
 
+// Nobody is killed for it: the kernel's log would say so.
+SDI_TEST(more_memory_than_there_is_is_refused) {
+  const Fd fd = open_sdi();
+  for (const uint32_t kind : {SLUICE_ALLOC_COHERENT, SLUICE_ALLOC_UNCACHED,
+                              SLUICE_ALLOC_WRITE_COMBINED, SLUICE_ALLOC_PAGES}) {
+    for (const uint64_t length : {uint64_t{480} << 20, uint64_t{1} << 40, ~uint64_t{0} - kPage}) {
+      error_is(try_allocate(fd.get(), kind, length), ENOMEM, fmt::format("kind {}", kind));
+    }
+  }
+}
+
 SDI_TEST(page_backed_memory_takes_direct_io) {
   const Fd fd = open_sdi();
   const auto through_gup = [&](uint32_t kind) {
