@@ -82,12 +82,13 @@ class Guest:
                    "-serial", f"file:{folder}/console", "-serial", "stdio",
                    "-chardev", f"socket,path={folder}/board,id=board", "-device", "ivshmem-doorbell,chardev=board,vectors=8",
                    "-virtfs", f"local,path={models},mount_tag=models,security_model=none,readonly=on"]
+        self.side = None
         try:
             self.side = side_class(*command, name="guest", limit=BOOT_LIMIT)
-        except Exception:
+            self.access, *self.small = [json.loads(line) for line in self.side.before]
+        except BaseException:
             self.end()
             raise
-        self.access, *self.small = [json.loads(line) for line in self.side.before]
 
     def pids(self):
         return [self.emulator.pid, self.side.process.pid]
@@ -96,10 +97,11 @@ class Guest:
         return self
 
     def __exit__(self, *_):
-        self.side.__exit__()
         self.end()
 
     def end(self):
+        if self.side:
+            self.side.__exit__()
         self.emulator.terminate()
         self.emulator.wait(10)
         self.folder.cleanup()
