@@ -229,7 +229,8 @@ void sluice_board_close(struct sluice_board *board, enum sluice_board_state stat
 	sluice_map_revoke(board, NULL);
 	sluice_irq_disarm(board);
 	if (board->sdi)
-		sluice_queues_kill(board->sdi);
+		sluice_queues_kill(board->sdi,
+				   state == SLUICE_BOARD_GONE ? -ENODEV : -ECONNRESET);
 	wake_up_all(&board->irq_wait);
 }
 
@@ -331,6 +332,17 @@ int sluice_board_hold(struct sluice_board *board)
 	if (err)
 		up_read(&board->access);
 	return err;
+}
+
+/* As sluice_board_hold(), but false where that would sleep or fail. */
+bool sluice_board_try_hold(struct sluice_board *board)
+{
+	if (!down_read_trylock(&board->access))
+		return false;
+	if (board->state != SLUICE_BOARD_GONE && board->state != SLUICE_BOARD_IN_RESET)
+		return true;
+	up_read(&board->access);
+	return false;
 }
 
 void sluice_board_leave(struct sluice_board *board)

@@ -10,9 +10,10 @@
  *	sluice_board.access, sluice_board.reg_lock, sluice_sdi.clock_lock,
  *	sluice_hwq.lock, sluice_sdi.request_lock, sluice_sdi.queue_lock,
  *	sluice_board.mem_lock, sluice_exports.lock, dma_resv of a dma-buf,
- *	sluice_exports.pin_lock, sluice_board.vma_lock, sluice_sdi.irq_lock,
- *	sluice_board.irq_lock
- * No user memory is touched with any of ours held.
+ *	sluice_exports.pin_lock, sluice_board.vma_lock, sluice_ring.lock,
+ *	sluice_sdi.irq_lock, sluice_board.irq_lock
+ * Fences are signalled with sluice_ring.lock held, and nothing before it in this list is
+ * needed for that. No user memory is touched with any of ours held.
  */
 #ifndef SLUICE_BOARD_H
 #define SLUICE_BOARD_H
@@ -182,6 +183,7 @@ void sluice_board_put(struct sluice_board *board);
 
 int sluice_board_enter(struct sluice_board *board);
 int sluice_board_hold(struct sluice_board *board);
+bool sluice_board_try_hold(struct sluice_board *board);
 void sluice_board_leave(struct sluice_board *board);
 struct sluice_win *sluice_board_window(struct sluice_board *board, u32 index);
 

@@ -12,6 +12,13 @@
 #include <linux/module.h>
 #include <linux/version.h>
 
+/* Commands of io_uring have a header of their own since 6.8. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#include <linux/io_uring.h>
+#else
+#include <linux/io_uring/cmd.h>
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "sluice needs Linux 6.1 or newer"
 #endif
@@ -45,6 +52,31 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set, u
 #define SLUICE_REMOVE_TYPE void
 #define SLUICE_REMOVED
 #endif
+
+/* The bytes of a command were pointed to before 6.5. */
+static inline const void *sluice_uring_data(const struct io_uring_cmd *cmd)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	return cmd->cmd;
+#else
+	return cmd->sqe->cmd;
+#endif
+}
+
+/*
+ * Completes a command from a thread of our own: the second result has a call of its own since 6.18;
+ * the flags came with 6.3, and with 6.1.23.
+ */
+static inline void sluice_uring_done(struct io_uring_cmd *cmd, s32 res, u64 res2)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	io_uring_cmd_done32(cmd, res, res2, IO_URING_F_UNLOCKED);
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 23)
+	io_uring_cmd_done(cmd, res, res2, IO_URING_F_UNLOCKED);
+#else
+	io_uring_cmd_done(cmd, res, res2);
+#endif
+}
 
 /* Namespaces of symbols became strings in 6.13. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)

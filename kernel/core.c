@@ -3,16 +3,20 @@
  * core.c - the module: what is registered when it is loaded.
  */
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 
 #include "board.h"
 #include "debugfs.h"
 #include "pci.h"
 #include "platform.h"
+#include "ring.h"
 
 static int __init sluice_init(void)
 {
-	int err;
+	int err = sluice_rings_init();
 
+	if (err)
+		return err;
 	sluice_debugfs_init();
 	err = pci_register_driver(&sluice_pci_driver);
 	if (err)
@@ -28,6 +32,7 @@ err_pci:
 err_debugfs:
 	sluice_debugfs_exit();
 	sluice_board_forget_numbers();
+	sluice_rings_exit();
 	return err;
 }
 
@@ -37,6 +42,9 @@ static void __exit sluice_exit(void)
 	pci_unregister_driver(&sluice_pci_driver);
 	sluice_debugfs_exit();
 	sluice_board_forget_numbers();
+	sluice_rings_exit();
+	/* The last fence may still be on its way out. */
+	rcu_barrier();
 }
 
 module_init(sluice_init);

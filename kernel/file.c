@@ -19,6 +19,7 @@
 #include "clk.h"
 #include "cookie.h"
 #include "dmabuf.h"
+#include "fence.h"
 #include "file.h"
 #include "irq.h"
 #include "map.h"
@@ -26,11 +27,12 @@
 #include "phys.h"
 #include "regs.h"
 #include "reset.h"
-#include "ring.h"
 #include "rw.h"
 #include "sdi.h"
 #include "segment.h"
 #include "queue.h"
+#include "submit.h"
+#include "uring.h"
 #include "shared/abi_check.h"
 
 union sluice_arg {
@@ -59,6 +61,7 @@ union sluice_arg {
 	struct sluice_timer timer;
 	struct sluice_export export;
 	struct sluice_import import;
+	struct sluice_fence fence;
 	struct sluice_phys phys;
 };
 
@@ -123,14 +126,15 @@ SLUICE_HANDLER(alloc, sluice_mem_alloc, alloc)
 SLUICE_HANDLER(free, sluice_object_free, free)
 SLUICE_HANDLER(queue, sluice_queue_create, queue)
 SLUICE_HANDLER(grant, sluice_segment_grant, grant)
-SLUICE_HANDLER(notify, sluice_ring_notify_call, notify)
-SLUICE_HANDLER(submit, sluice_ring_submit, submit)
-SLUICE_HANDLER(wait, sluice_ring_wait, wait)
+SLUICE_HANDLER(notify, sluice_submit_notify, notify)
+SLUICE_HANDLER(submit, sluice_submit_call, submit)
+SLUICE_HANDLER(wait, sluice_submit_wait, wait)
 SLUICE_HANDLER(reset, sluice_reset_call, reset)
 SLUICE_HANDLER(clock, sluice_clk_call, clock)
 SLUICE_HANDLER(timer, sluice_clk_timer_call, timer)
 SLUICE_HANDLER(export, sluice_dmabuf_export, export)
 SLUICE_HANDLER(import, sluice_dmabuf_import, import)
+SLUICE_HANDLER(fence, sluice_fence_call, fence)
 SLUICE_HANDLER(phys, sluice_phys_call, phys)
 SLUICE_HANDLER(reg_update, sluice_reg_update, reg_update)
 SLUICE_HANDLER(reg_poll, sluice_reg_poll, reg_poll)
@@ -198,6 +202,7 @@ static const struct sluice_call sluice_calls[] = {
 	SLUICE_CALL(SLUICE_IOC_EXPORT, sluice_export, 32, O_CLOEXEC | O_RDWR, FMODE_WRITE,
 		    sluice_export_arg),
 	SLUICE_CALL(SLUICE_IOC_IMPORT, sluice_import, 40, 0, FMODE_WRITE, sluice_import_arg),
+	SLUICE_CALL(SLUICE_IOC_FENCE, sluice_fence, 32, 0, FMODE_WRITE, sluice_fence_arg),
 	SLUICE_CALL(SLUICE_IOC_PHYS, sluice_phys, 48, SLUICE_PHYS_WRITE, 0, sluice_phys_arg),
 };
 
@@ -268,7 +273,7 @@ static __poll_t sluice_poll(struct file *file, struct poll_table_struct *table)
 	poll_wait(file, &sf->wait, table);
 	if (READ_ONCE(board->state) == SLUICE_BOARD_GONE)
 		return EPOLLERR | EPOLLHUP;
-	if (board->sdi ? sluice_ring_readable(sf) : sluice_irq_news(sf))
+	if (board->sdi ? sluice_submit_readable(sf) : sluice_irq_news(sf))
 		events |= EPOLLIN | EPOLLRDNORM;
 	return events;
 }
@@ -302,6 +307,13 @@ static int sluice_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* A descriptor is closed, by a program that may have others, or that ends. */
+static int sluice_flush(struct file *file, fl_owner_t owner)
+{
+	sluice_uring_flush(file->private_data, owner);
+	return 0;
+}
+
 static int sluice_release(struct inode *inode, struct file *file)
 {
 	struct sluice_file *sf = file->private_data;
@@ -317,11 +329,13 @@ static int sluice_release(struct inode *inode, struct file *file)
 const struct file_operations sluice_fops = {
 	.owner = THIS_MODULE,
 	.open = sluice_open,
+	.flush = sluice_flush,
 	.release = sluice_release,
 	.read = sluice_rw_read,
 	.write = sluice_rw_write,
 	.unlocked_ioctl = sluice_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.poll = sluice_poll,
+	.uring_cmd = sluice_uring_cmd,
 	.mmap = sluice_mmap,
 };

@@ -38,8 +38,7 @@ static void sluice_queue_release(struct sluice_object *object)
 		eventfd_ctx_put(q->eventfd);
 	put_pid(q->pid);
 	kvfree(q->grips);
-	kvfree(q->slots);
-	bitmap_free(q->busy);
+	sluice_ring_free(q);
 	kfree(q);
 	sluice_board_put(board);
 }
@@ -50,6 +49,26 @@ struct sluice_hwq *sluice_queue_lookup(struct sluice_file *sf, u32 handle)
 	struct sluice_object *object = sluice_object_get(sf, handle, SLUICE_OBJECT_QUEUE);
 
 	return object ? container_of(object, struct sluice_hwq, object) : NULL;
+}
+
+/**
+ * sluice_queue_find - the queue that a call is for
+ * @sf: the caller's file
+ * @handle: the caller's word
+ *
+ * Return: it, referenced; -ENOENT; or what sluice_board_hold() returns, as a call on a
+ * board that is gone is answered by that alone.
+ */
+struct sluice_hwq *sluice_queue_find(struct sluice_file *sf, u32 handle)
+{
+	struct sluice_hwq *q;
+	int err = sluice_board_hold(sf->board);
+
+	if (err)
+		return ERR_PTR(err);
+	sluice_board_leave(sf->board);
+	q = sluice_queue_lookup(sf, handle);
+	return q ? q : ERR_PTR(-ENOENT);
 }
 
 /* The queue of that number, referenced, or NULL. */
@@ -73,6 +92,18 @@ void sluice_queue_wake(struct sluice_hwq *q)
 	wake_up_all(&q->sf->wait);
 	if (q->eventfd)
 		sluice_eventfd_signal(q->eventfd);
+}
+
+/* As sluice_queue_wake(), where nothing is held. */
+void sluice_queue_tell(struct sluice_hwq *q)
+{
+	spin_lock_irq(&q->sdi->irq_lock);
+	/* Detached queues have nobody to be woken but those who hold a reference. */
+	if (q->sdi->queues[q->index] == q)
+		sluice_queue_wake(q);
+	else
+		wake_up_all(&q->wait);
+	spin_unlock_irq(&q->sdi->irq_lock);
 }
 
 static int sluice_queue_check(const struct sluice_sdi *sdi, const struct sluice_queue *arg)
@@ -106,6 +137,7 @@ static struct sluice_hwq *sluice_queue_new(struct sluice_file *sf, const struct 
 	mutex_init(&q->lock);
 	INIT_LIST_HEAD(&q->condemned);
 	q->progress.since = jiffies;
+	sluice_ring_init(q);
 	return q;
 }
 
@@ -130,10 +162,9 @@ static int sluice_queue_fill(struct sluice_hwq *q, const struct sluice_queue *ar
 	if (!q->grips)
 		return -ENOMEM;
 	if (q->flags & SLUICE_QUEUE_KERNEL) {
-		q->slots = kvcalloc(n, sizeof(*q->slots), GFP_KERNEL_ACCOUNT);
-		q->busy = bitmap_zalloc(n, GFP_KERNEL_ACCOUNT);
-		if (!q->slots || !q->busy)
-			return -ENOMEM;
+		err = sluice_ring_fill(q);
+		if (err)
+			return err;
 	}
 	if (q->flags & SLUICE_QUEUE_EVENTFD) {
 		struct eventfd_ctx *ctx = eventfd_ctx_fdget(arg->eventfd);
@@ -221,22 +252,17 @@ static int sluice_queue_enable(struct sluice_hwq *q, const struct sluice_queue *
 /**
  * sluice_queue_kill - the board does not know the queue any more
  * @q: of a board that was reset, or that has confirmed the end of the queue
+ * @why: what ends with it ends with this error, if it is not dead already
  */
-void sluice_queue_kill(struct sluice_hwq *q)
+void sluice_queue_kill(struct sluice_hwq *q, int why)
 {
 	mutex_lock(&q->lock);
-	q->dead = true;
+	sluice_ring_die(q, why);
 	mutex_unlock(&q->lock);
-	spin_lock_irq(&q->sdi->irq_lock);
-	/* Detached queues have nobody to be woken but those who hold a reference. */
-	if (q->sdi->queues[q->index] == q)
-		sluice_queue_wake(q);
-	else
-		wake_up_all(&q->wait);
-	spin_unlock_irq(&q->sdi->irq_lock);
+	sluice_queue_tell(q);
 }
 
-void sluice_queues_kill(struct sluice_sdi *sdi)
+void sluice_queues_kill(struct sluice_sdi *sdi, int why)
 {
 	u32 i;
 
@@ -245,7 +271,7 @@ void sluice_queues_kill(struct sluice_sdi *sdi)
 
 		if (!q)
 			continue;
-		sluice_queue_kill(q);
+		sluice_queue_kill(q, why);
 		sluice_queue_put(q);
 	}
 }
@@ -253,10 +279,11 @@ void sluice_queues_kill(struct sluice_sdi *sdi)
 /**
  * sluice_queue_disable - ask the board to leave the queue's memory alone
  * @q: with its board entered
+ * @why: as in sluice_queue_kill()
  *
  * Return: 0, and the queue is dead; or what sluice_sdi_request() returns.
  */
-int sluice_queue_disable(struct sluice_hwq *q)
+int sluice_queue_disable(struct sluice_hwq *q, int why)
 {
 	int err = 0;
 
@@ -264,7 +291,7 @@ int sluice_queue_disable(struct sluice_hwq *q)
 	if (!q->dead)
 		err = sluice_sdi_request(q->sdi, SLUICE_SDI_ACTION_QUEUE_DISABLE, q->index);
 	if (!err)
-		q->dead = true;
+		sluice_ring_die(q, why);
 	mutex_unlock(&q->lock);
 	return err;
 }
@@ -278,12 +305,12 @@ static void sluice_queue_stop(struct sluice_hwq *q)
 	lockdep_assert_held(&board->reset_lock);
 	/* Not live: it was reset, or cut off from memory. */
 	if (!err) {
-		err = sluice_queue_disable(q);
+		err = sluice_queue_disable(q, -ECANCELED);
 		sluice_board_leave(board);
 		if (err)
 			sluice_reset_locked(board);
 	}
-	sluice_queue_kill(q);
+	sluice_queue_kill(q, -ECANCELED);
 }
 
 /**
@@ -304,6 +331,8 @@ void sluice_queue_retire(struct sluice_file *sf, struct sluice_hwq *q)
 	sluice_queue_stop(q);
 	sluice_queue_detach(q);
 	mutex_unlock(&board->reset_lock);
+	/* Neither interrupts nor callers can have it run again. */
+	flush_delayed_work(&q->ring.work);
 
 	sluice_cookies_drop(sf, q->page);
 	sluice_cookies_drop(sf, q->sq);

@@ -10,6 +10,7 @@
 #include <linux/wait.h>
 
 #include "object.h"
+#include "ring.h"
 #include "uapi/sluice_sdi.h"
 
 struct eventfd_ctx;
@@ -17,7 +18,6 @@ struct pid;
 struct sluice_board;
 struct sluice_file;
 struct sluice_mem;
-struct sluice_notify;
 struct sluice_queue;
 struct sluice_sdi;
 
@@ -39,7 +39,7 @@ struct sluice_grip {
  * struct sluice_progress - what the tick saw of a queue when it last looked
  * @head: entries that the board had taken
  * @since: jiffies since nothing has moved
- * @woken: completions that somebody has been woken for
+ * @woken: completions that somebody has been woken for (rings of the caller's)
  */
 struct sluice_progress {
 	u32 head;
@@ -67,17 +67,13 @@ struct sluice_progress {
  * @eventfd: signalled at each interrupt, or NULL
  * @wait: those who wait for a completion
  * @lock: protects what follows, and the doorbell of a queue that is not dead
- * @dead: the board does not know it any more: reset, or freed. Set with the lock
- *	held; no use of the hardware after that
+ * @dead: the board does not know it any more: reset, or freed. Set with both locks
+ *	held; no use of the hardware or of the rings' memory after that
  * @grips: what each segment holds on to, NULL: it is empty
  * @condemned: what the board may still reach, as it did not confirm a change;
  *	freed with the queue
- * @sq_tail: entries submitted (rings kept by the driver, as the rest)
- * @cq_head: completions taken
- * @n_busy: slots in use
- * @slots: ids of the caller's for those of the driver's, which are slot numbers
- * @busy: which slots are in use
  * @progress: for the watchdog
+ * @ring: entries in flight, and who waits for them, with a lock of its own
  */
 struct sluice_hwq {
 	struct sluice_object object;
@@ -102,12 +98,9 @@ struct sluice_hwq {
 	bool dead;
 	struct sluice_grip **grips;
 	struct list_head condemned;
-	u32 sq_tail;
-	u32 cq_head;
-	u32 n_busy;
-	u32 *slots;
-	unsigned long *busy;
 	struct sluice_progress progress;
+
+	struct sluice_ring ring;
 };
 
 static inline void sluice_queue_put(struct sluice_hwq *q)
@@ -117,12 +110,14 @@ static inline void sluice_queue_put(struct sluice_hwq *q)
 }
 
 struct sluice_hwq *sluice_queue_lookup(struct sluice_file *sf, u32 handle);
+struct sluice_hwq *sluice_queue_find(struct sluice_file *sf, u32 handle);
 int sluice_queue_create(struct sluice_file *sf, struct sluice_queue *arg);
 void sluice_queue_retire(struct sluice_file *sf, struct sluice_hwq *q);
-int sluice_queue_disable(struct sluice_hwq *q);
-void sluice_queue_kill(struct sluice_hwq *q);
-void sluice_queues_kill(struct sluice_sdi *sdi);
+int sluice_queue_disable(struct sluice_hwq *q, int why);
+void sluice_queue_kill(struct sluice_hwq *q, int why);
+void sluice_queues_kill(struct sluice_sdi *sdi, int why);
 void sluice_queue_wake(struct sluice_hwq *q);
+void sluice_queue_tell(struct sluice_hwq *q);
 struct sluice_hwq *sluice_queue_at(struct sluice_sdi *sdi, u32 index);
 
 #endif /* SLUICE_QUEUE_H */

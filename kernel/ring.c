@@ -1,33 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ring.c - submission and completion: what goes through a queue.
+ * ring.c - the rings of a queue: what went in, who gets what comes out.
  *
- * Who waits looks at the ring first, then sleeps, and looks again whenever it is
- * woken; a wake-up can be lost, as interrupts can, so nobody sleeps for long
- * without looking. What user space writes (tail, head) is only ever used modulo
- * the size of a ring.
+ * Of rings that the driver keeps, completions are taken by whoever looks first: a
+ * program in SLUICE_IOC_WAIT or poll(), the tick, or the work below, which looks
+ * whenever the board interrupts while an io_uring command or a fence depends on it.
+ * Each goes to the owner of its entry: those of SLUICE_IOC_SUBMIT are kept for
+ * SLUICE_IOC_WAIT, those of io_uring end their commands.
+ *
+ * Fences are signalled from here, so nothing that holds sluice_ring.lock allocates or
+ * sleeps, and the work takes no other lock of ours.
  */
-#include <linux/bitmap.h>
-#include <linux/hrtimer.h>
-#include <linux/sched/signal.h>
+#include <linux/dma-fence.h>
+#include <linux/jiffies.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
-#include <linux/xarray.h>
 
 #include "board.h"
 #include "buffer.h"
-#include "file.h"
+#include "fence.h"
 #include "queue.h"
 #include "ring.h"
 #include "sdi.h"
 #include "trace.h"
+#include "uring.h"
 
-/* How long somebody sleeps at most without looking, with and without interrupts. */
-#define SLUICE_LOOK_NS (20 * NSEC_PER_MSEC)
-#define SLUICE_LOOK_POLL_NS (1 * NSEC_PER_MSEC)
-#define SLUICE_LOOK_FIRST_NS (20 * NSEC_PER_USEC)
+/* How often the work looks though nothing is heard, with and without interrupts. */
+#define SLUICE_WORK_MS 50
+#define SLUICE_WORK_POLL_MS 1
+
+/* Completions that are taken without letting go of the lock. */
+#define SLUICE_BATCH 64
 
 #define DOORBELL_AT(field) offsetof(struct sluice_sdi_doorbell, field)
+
+static struct workqueue_struct *sluice_rings_wq;
+
+int sluice_rings_init(void)
+{
+	/* Those who free memory may wait for a fence: it must not need memory to run. */
+	sluice_rings_wq = alloc_workqueue("sluice", WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, 0);
+	return sluice_rings_wq ? 0 : -ENOMEM;
+}
+
+void sluice_rings_exit(void)
+{
+	destroy_workqueue(sluice_rings_wq);
+}
 
 static const struct sluice_sdi_completion *sluice_ring_entry(const struct sluice_hwq *q, u32 n)
 {
@@ -36,7 +54,7 @@ static const struct sluice_sdi_completion *sluice_ring_entry(const struct sluice
 	return &cq[n & (q->n_entries - 1)];
 }
 
-/* Is completion number @head there? */
+/* Is completion number @head there? Of a queue that is not dead. */
 bool sluice_ring_has(const struct sluice_hwq *q, u32 head)
 {
 	u16 phase = !(head & q->n_entries);
@@ -44,12 +62,11 @@ bool sluice_ring_has(const struct sluice_hwq *q, u32 head)
 	return READ_ONCE(sluice_ring_entry(q, head)->phase) == phase;
 }
 
-/* The next completion that the queue's owner has not taken. With the lock, of a live queue. */
+/* The next completion that the ring's owner has not taken. Of a queue that is not dead. */
 u32 sluice_ring_head(struct sluice_hwq *q)
 {
-	lockdep_assert_held(&q->lock);
 	if (q->flags & SLUICE_QUEUE_KERNEL)
-		return q->cq_head;
+		return READ_ONCE(q->ring.cq_head);
 	return readl(q->doorbell + DOORBELL_AT(cq_head));
 }
 
@@ -60,321 +77,375 @@ void sluice_ring_notify(struct sluice_hwq *q)
 		sluice_sdi_notify(q->sdi);
 }
 
-/* Is there something to be had from one of the file's queues? */
-bool sluice_ring_readable(struct sluice_file *sf)
-{
-	struct sluice_object *object;
-	unsigned long handle;
-	bool found = false;
+/* --- in ---------------------------------------------------------------------------------- */
 
-	if (sluice_board_hold(sf->board))
-		return false;
-	xa_for_each(&sf->objects, handle, object) {
-		struct sluice_hwq *q = sluice_queue_lookup(sf, handle);
-
-		if (!q)
-			continue;
-		mutex_lock(&q->lock);
-		found = q->dead || (sf->board->state == SLUICE_BOARD_LIVE &&
-				    sluice_ring_has(q, sluice_ring_head(q)));
-		mutex_unlock(&q->lock);
-		sluice_queue_put(q);
-		if (found)
-			break;
-	}
-	sluice_board_leave(sf->board);
-	return found;
-}
-
-int sluice_ring_notify_call(struct sluice_file *sf, struct sluice_notify *arg)
-{
-	struct sluice_board *board = sf->board;
-	struct sluice_hwq *q;
-	int err;
-
-	if (arg->reserved0)
-		return -EINVAL;
-	err = sluice_board_hold(board);
-	if (err)
-		return err;
-	q = sluice_queue_lookup(sf, arg->queue);
-	if (!q) {
-		err = -ENOENT;
-	} else {
-		mutex_lock(&q->lock);
-		if (q->dead)
-			err = -ECONNRESET;
-		else
-			sluice_ring_notify(q);
-		mutex_unlock(&q->lock);
-	}
-	sluice_board_leave(board);
-	sluice_queue_put(q);
-	return err;
-}
-
-/* Puts entries into the ring as far as there is room; the driver's ids replace the caller's. */
-static u32 sluice_ring_put(struct sluice_hwq *q, const struct sluice_sdi_entry *entries, u32 count)
+static void sluice_ring_put_one(struct sluice_hwq *q, const struct sluice_sdi_entry *entry,
+				enum sluice_taker taker, struct io_uring_cmd *cmd)
 {
 	struct sluice_sdi_entry *sq = sluice_mem_address(q->sq);
-	u32 n;
+	struct sluice_ring *ring = &q->ring;
+	u32 number = ring->free;
+	struct sluice_slot *slot = &ring->slots[number];
+	struct sluice_sdi_entry *to = &sq[ring->sq_tail & (q->n_entries - 1)];
 
-	lockdep_assert_held(&q->lock);
-	for (n = 0; n < count && q->n_busy < q->n_entries; n++) {
-		struct sluice_sdi_entry entry = entries[n];
-		u32 slot = find_first_zero_bit(q->busy, q->n_entries);
+	ring->free = slot->next;
+	ring->n_busy++;
+	slot->id = entry->id;
+	slot->taker = taker;
+	slot->cmd = cmd;
+	if (cmd)
+		sluice_uring_fly(q, cmd, number);
+	*to = *entry;
+	to->id = number;
+	trace_sluice_submit(q->sdi->board->node, q->index, ring->sq_tail, entry->opcode, entry->id);
+	ring->sq_tail++;
+}
 
-		__set_bit(slot, q->busy);
-		q->slots[slot] = entry.id;
-		q->n_busy++;
-		entry.id = slot;
-		sq[q->sq_tail & (q->n_entries - 1)] = entry;
-		trace_sluice_submit(q->sdi->board->node, q->index, q->sq_tail, entry.opcode,
-				    q->slots[slot]);
-		q->sq_tail++;
-	}
-	if (!n)
-		return 0;
+/* Tells the board of entries that were put. */
+static void sluice_ring_tell(struct sluice_hwq *q)
+{
 	wmb(); /* entries before the tail */
-	writel(q->sq_tail, q->doorbell + DOORBELL_AT(sq_tail));
+	writel(q->ring.sq_tail, q->doorbell + DOORBELL_AT(sq_tail));
 	mb(); /* the tail before the look at idle: the board does it the other way round */
 	if (readl(q->doorbell + DOORBELL_AT(idle)))
 		sluice_ring_notify(q);
-	return n;
 }
 
-static int sluice_ring_submit_to(struct sluice_hwq *q, struct sluice_submit *arg)
-{
-	struct sluice_board *board = q->sdi->board;
-	struct sluice_sdi_entry *entries;
-	int err;
-
-	if (!(q->flags & SLUICE_QUEUE_KERNEL))
-		return -EINVAL;
-	if (!arg->count || arg->count > q->n_entries)
-		return -EINVAL;
-	entries = vmemdup_user(u64_to_user_ptr(arg->entries), arg->count * sizeof(*entries));
-	if (IS_ERR(entries))
-		return PTR_ERR(entries);
-	err = sluice_board_hold(board);
-	if (err)
-		goto out;
-	mutex_lock(&q->lock);
-	if (q->dead) {
-		err = -ECONNRESET;
-	} else {
-		arg->count = sluice_ring_put(q, entries, arg->count);
-		if (!arg->count)
-			err = -EAGAIN;
-	}
-	mutex_unlock(&q->lock);
-	sluice_board_leave(board);
-out:
-	kvfree(entries);
-	return err;
-}
-
-int sluice_ring_submit(struct sluice_file *sf, struct sluice_submit *arg)
-{
-	struct sluice_hwq *q;
-	int err = sluice_board_hold(sf->board);
-
-	if (err)
-		return err;
-	sluice_board_leave(sf->board);
-	q = sluice_queue_lookup(sf, arg->queue);
-	if (!q)
-		return -ENOENT;
-	err = sluice_ring_submit_to(q, arg);
-	sluice_queue_put(q);
-	return err;
-}
-
-/* Frees a slot and says what its owner called it; a board's word for it is not enough. */
-static bool sluice_slot_end(struct sluice_hwq *q, u32 slot, u32 *ret_id)
-{
-	if (slot >= q->n_entries || !__test_and_clear_bit(slot, q->busy))
-		return false;
-	q->n_busy--;
-	*ret_id = q->slots[slot];
-	return true;
-}
-
-/* Takes completions out of a ring that the driver keeps. */
-static u32 sluice_ring_take(struct sluice_hwq *q, struct sluice_sdi_completion *out, u32 room)
-{
-	u32 n = 0, before = q->cq_head;
-
-	lockdep_assert_held(&q->lock);
-	/* A board that floods the ring with nonsense does not hold us here. */
-	while (n < room && q->cq_head - before < q->n_entries &&
-	       sluice_ring_has(q, q->cq_head)) {
-		rmb(); /* the phase before the rest: the board stores it last */
-		out[n] = *sluice_ring_entry(q, q->cq_head);
-		q->cq_head++;
-		if (!sluice_slot_end(q, out[n].id, &out[n].id)) {
-			dev_warn_ratelimited(q->sdi->board->parent,
-					     "%s: queue %u: a completion of nothing\n",
-					     q->sdi->board->node, q->index);
-			continue;
-		}
-		trace_sluice_complete(q->sdi->board->node, q->index, out[n].id, out[n].status,
-				      out[n].result);
-		n++;
-	}
-	if (!q->dead && q->cq_head != before)
-		writel(q->cq_head, q->doorbell + DOORBELL_AT(cq_head));
-	return n;
-}
-
-/* What was in flight when a queue of the driver's rings died. */
-static u32 sluice_ring_abort(struct sluice_hwq *q, struct sluice_sdi_completion *out, u32 room)
-{
-	u32 n = 0;
-
-	lockdep_assert_held(&q->lock);
-	while (n < room && q->n_busy) {
-		struct sluice_sdi_completion completion = {
-			.sq_head = q->sq_tail,
-			.status = SLUICE_SDI_E_ABORTED,
-		};
-		u32 slot = find_first_bit(q->busy, q->n_entries);
-
-		sluice_slot_end(q, slot, &completion.id);
-		out[n++] = completion;
-	}
-	return n;
-}
-
-/*
- * One look: -EAGAIN if there is nothing yet. With room in @out completions are
- * taken there, and @count says how many.
+/**
+ * sluice_ring_put - put entries into a ring that the driver keeps
+ * @q: not dead, with its ring's lock held
+ * @entries: them; the driver's ids replace the caller's
+ * @count: their number
+ * @cmd: the one entry's command, or NULL: completions are for SLUICE_IOC_WAIT
+ *
+ * Return: how many there was room for. Nobody overtakes those who wait.
  */
-static int sluice_ring_look(struct sluice_hwq *q, struct sluice_sdi_completion *out, u32 *count)
+u32 sluice_ring_put(struct sluice_hwq *q, const struct sluice_sdi_entry *entries, u32 count,
+		    struct io_uring_cmd *cmd)
 {
-	struct sluice_board *board = q->sdi->board;
-	int err = sluice_board_hold(board);
-	u32 n = 0;
+	struct sluice_ring *ring = &q->ring;
+	u32 n;
 
-	/* What a reset makes of the queue is seen once it is over. */
-	if (err)
-		return err == -EBUSY ? -EAGAIN : err;
-	mutex_lock(&q->lock);
-	if (out) {
-		n = sluice_ring_take(q, out, *count);
-		if (q->dead)
-			n += sluice_ring_abort(q, out + n, *count - n);
+	lockdep_assert_held(&ring->lock);
+	if (ring->n_waiting)
+		return 0;
+	for (n = 0; n < count && ring->n_busy < q->n_entries; n++)
+		sluice_ring_put_one(q, &entries[n], cmd ? SLUICE_TAKER_URING : SLUICE_TAKER_WAIT,
+				    cmd);
+	if (n)
+		sluice_ring_tell(q);
+	return n;
+}
+
+/* There may be room again for those who wait. */
+static void sluice_ring_refill(struct sluice_hwq *q)
+{
+	struct sluice_ring *ring = &q->ring;
+	struct sluice_waiting *waiting, *next;
+	bool any = false;
+
+	if (q->dead)
+		return;
+	list_for_each_entry_safe(waiting, next, &ring->waiting, list) {
+		if (ring->n_busy == q->n_entries)
+			break;
+		sluice_ring_put_one(q, &waiting->entry,
+				    waiting->cmd ? SLUICE_TAKER_URING : SLUICE_TAKER_GONE,
+				    waiting->cmd);
+		list_del(&waiting->list);
+		ring->n_waiting--;
+		kfree(waiting);
+		any = true;
+	}
+	if (any)
+		sluice_ring_tell(q);
+}
+
+/* --- out --------------------------------------------------------------------------------- */
+
+/* Keeps a completion for SLUICE_IOC_WAIT: there is room, as its entry still counts as busy. */
+static void sluice_ring_push(struct sluice_hwq *q, const struct sluice_sdi_completion *completion)
+{
+	struct sluice_ring *ring = &q->ring;
+
+	ring->done[(ring->done_first + ring->n_done) & (q->n_entries - 1)] = *completion;
+	ring->n_done++;
+	ring->n_pushed++;
+}
+
+static void sluice_slot_free(struct sluice_ring *ring, u32 number)
+{
+	ring->slots[number].taker = SLUICE_TAKER_NONE;
+	ring->slots[number].next = ring->free;
+	ring->free = number;
+}
+
+/* What the board has completed goes to whom it belongs; a board's word is not enough. */
+static void sluice_ring_complete(struct sluice_hwq *q, struct sluice_sdi_completion *completion)
+{
+	struct sluice_ring *ring = &q->ring;
+	u32 number = completion->id;
+	struct sluice_slot slot;
+
+	if (number >= q->n_entries || ring->slots[number].taker == SLUICE_TAKER_NONE) {
+		dev_warn_ratelimited(q->sdi->board->parent,
+				     "%s: queue %u: a completion of nothing\n",
+				     q->sdi->board->node, q->index);
+		return;
+	}
+	slot = ring->slots[number];
+	sluice_slot_free(ring, number);
+	completion->id = slot.id;
+	trace_sluice_complete(q->sdi->board->node, q->index, slot.id, completion->status,
+			      completion->result);
+	if (slot.taker == SLUICE_TAKER_WAIT) {
+		sluice_ring_push(q, completion);
+		return;
+	}
+	ring->n_busy--;
+	if (slot.taker == SLUICE_TAKER_URING)
+		sluice_uring_end(q, slot.cmd, completion->status == SLUICE_SDI_OK ? 0 : -EIO,
+				 (u64)completion->status << 32 | completion->result);
+}
+
+/* Takes at most @most completions out of a ring that the driver keeps. */
+static u32 sluice_ring_take(struct sluice_hwq *q, u32 most)
+{
+	struct sluice_ring *ring = &q->ring;
+	u32 n;
+
+	lockdep_assert_held(&ring->lock);
+	for (n = 0; n < most && sluice_ring_has(q, ring->cq_head); n++) {
+		struct sluice_sdi_completion completion;
+
+		rmb(); /* the phase before the rest: the board stores it last */
+		completion = *sluice_ring_entry(q, ring->cq_head);
+		WRITE_ONCE(ring->cq_head, ring->cq_head + 1);
+		sluice_ring_complete(q, &completion);
 	}
 	if (n)
+		writel(ring->cq_head, q->doorbell + DOORBELL_AT(cq_head));
+	return n;
+}
+
+/* Commands that are over wait for the work, whose alone it is to complete them. */
+void sluice_ring_hand_over(struct sluice_hwq *q)
+{
+	if (!list_empty(&q->ring.ended))
+		mod_delayed_work(sluice_rings_wq, &q->ring.work, 0);
+}
+
+static void sluice_ring_look(struct sluice_hwq *q)
+{
+	struct sluice_ring *ring = &q->ring;
+	bool kernel = q->flags & SLUICE_QUEUE_KERNEL;
+	u32 n = 0;
+
+	do {
+		spin_lock(&ring->lock);
+		if (!q->dead) {
+			n = kernel ? sluice_ring_take(q, SLUICE_BATCH) : 0;
+			if (n)
+				sluice_ring_refill(q);
+			sluice_fences_reach(q);
+		}
+		spin_unlock(&ring->lock);
+	} while (n == SLUICE_BATCH);
+}
+
+/**
+ * sluice_ring_reap - look for what the board has completed, and see to who gets it
+ * @q: any
+ */
+void sluice_ring_reap(struct sluice_hwq *q)
+{
+	sluice_ring_look(q);
+	spin_lock(&q->ring.lock);
+	sluice_ring_hand_over(q);
+	spin_unlock(&q->ring.lock);
+}
+
+/**
+ * sluice_ring_hand_out - completions for SLUICE_IOC_WAIT
+ * @q: whose rings the driver keeps
+ * @out: where to
+ * @count: room there, at least 1; how many there were
+ *
+ * Return: 0, and @count is above 0; -ECONNRESET: the queue is dead, and there are no
+ * more; -EAGAIN: there is none yet.
+ */
+int sluice_ring_hand_out(struct sluice_hwq *q, struct sluice_sdi_completion *out, u32 *count)
+{
+	struct sluice_ring *ring = &q->ring;
+	int err = 0;
+	u32 n;
+
+	spin_lock(&ring->lock);
+	n = min(*count, ring->n_done);
+	if (n) {
+		u32 i;
+
+		for (i = 0; i < n; i++)
+			out[i] = ring->done[(ring->done_first + i) & (q->n_entries - 1)];
+		ring->done_first += n;
+		ring->n_done -= n;
+		ring->n_busy -= n;
+		sluice_ring_refill(q);
 		*count = n;
-	else if (q->dead)
-		err = -ECONNRESET;
-	else if (out || !sluice_ring_has(q, sluice_ring_head(q)))
-		err = -EAGAIN;
-	mutex_unlock(&q->lock);
-	sluice_board_leave(board);
-	return err;
-}
-
-/* Sleeps until woken, for at most @ns; with @spin it is known that nobody wakes. */
-static void sluice_ring_sleep(struct wait_queue_entry *entry, u64 ns, bool spin)
-{
-	if (spin) {
-		ktime_t span = ns_to_ktime(ns);
-
-		set_current_state(TASK_INTERRUPTIBLE);
-		schedule_hrtimeout_range(&span, ns / 4, HRTIMER_MODE_REL);
 	} else {
-		wait_woken(entry, TASK_INTERRUPTIBLE, nsecs_to_jiffies(ns) + 1);
+		err = q->dead ? -ECONNRESET : -EAGAIN;
 	}
-}
-
-static int sluice_ring_sleep_for(struct sluice_hwq *q, u64 timeout_ns,
-				 struct sluice_sdi_completion *out, u32 *count)
-{
-	bool spin = q->sdi->mode == SLUICE_IRQ_POLL;
-	u64 most = spin ? SLUICE_LOOK_POLL_NS : SLUICE_LOOK_NS;
-	u64 nap = spin ? SLUICE_LOOK_FIRST_NS : SLUICE_LOOK_NS;
-	u64 start = ktime_get_ns();
-	DEFINE_WAIT_FUNC(entry, woken_wake_function);
-	int err;
-
-	add_wait_queue(&q->wait, &entry);
-	for (;;) {
-		u64 spent = ktime_get_ns() - start;
-
-		err = sluice_ring_look(q, out, count);
-		if (err != -EAGAIN)
-			break;
-		if (signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		if (spent >= timeout_ns) {
-			err = -ETIMEDOUT;
-			break;
-		}
-		sluice_ring_sleep(&entry, min(nap, timeout_ns - spent), spin);
-		nap = min(2 * nap, most);
-	}
-	remove_wait_queue(&q->wait, &entry);
+	spin_unlock(&ring->lock);
 	return err;
 }
 
-static int sluice_ring_notify_first(struct sluice_hwq *q)
+/* Are there completions for SLUICE_IOC_WAIT that nobody was woken for? Asked once for each. */
+bool sluice_ring_tells(struct sluice_hwq *q)
 {
-	struct sluice_board *board = q->sdi->board;
-	int err = sluice_board_hold(board);
+	struct sluice_ring *ring = &q->ring;
+	bool news;
 
-	if (err)
-		return err;
-	mutex_lock(&q->lock);
-	if (!q->dead)
-		sluice_ring_notify(q);
-	mutex_unlock(&q->lock);
-	sluice_board_leave(board);
+	spin_lock(&ring->lock);
+	news = ring->n_done && ring->n_told != ring->n_pushed;
+	ring->n_told = ring->n_pushed;
+	spin_unlock(&ring->lock);
+	return news;
+}
+
+/* --- the end ----------------------------------------------------------------------------- */
+
+/* What was in flight when the queue died. */
+static void sluice_ring_abort(struct sluice_hwq *q, int why)
+{
+	struct sluice_ring *ring = &q->ring;
+	struct sluice_waiting *waiting, *next;
+	u32 i;
+
+	for (i = 0; ring->slots && i < q->n_entries; i++) {
+		const struct sluice_slot *slot = &ring->slots[i];
+		const struct sluice_sdi_completion aborted = {
+			.id = slot->id,
+			.sq_head = ring->sq_tail,
+			.status = SLUICE_SDI_E_ABORTED,
+		};
+
+		if (slot->taker == SLUICE_TAKER_WAIT)
+			sluice_ring_push(q, &aborted);
+		else if (slot->taker != SLUICE_TAKER_NONE)
+			ring->n_busy--;
+		if (slot->taker == SLUICE_TAKER_URING)
+			sluice_uring_end(q, slot->cmd, why, 0);
+		if (slot->taker != SLUICE_TAKER_NONE)
+			sluice_slot_free(ring, i);
+	}
+	list_for_each_entry_safe(waiting, next, &ring->waiting, list) {
+		if (waiting->cmd)
+			sluice_uring_end(q, waiting->cmd, why, 0);
+		list_del(&waiting->list);
+		kfree(waiting);
+	}
+	ring->n_waiting = 0;
+}
+
+/**
+ * sluice_ring_die - the board does not know the queue any more: everything that is left ends
+ * @q: with its lock held; its rings' memory is still there
+ * @why: what io_uring commands and fences end with
+ */
+void sluice_ring_die(struct sluice_hwq *q, int why)
+{
+	struct sluice_ring *ring = &q->ring;
+
+	lockdep_assert_held(&q->lock);
+	spin_lock(&ring->lock);
+	if (!q->dead) {
+		if (q->flags & SLUICE_QUEUE_KERNEL)
+			sluice_ring_take(q, q->n_entries);
+		sluice_fences_reach(q);
+		q->dead = true;
+		sluice_ring_abort(q, why);
+		sluice_fences_end(q, why);
+		sluice_ring_hand_over(q);
+	}
+	spin_unlock(&ring->lock);
+}
+
+/* --- looking though nobody waits --------------------------------------------------------- */
+
+static unsigned long sluice_ring_pause(const struct sluice_hwq *q)
+{
+	bool poll = q->sdi->mode == SLUICE_IRQ_POLL;
+
+	return msecs_to_jiffies(poll ? SLUICE_WORK_POLL_MS : SLUICE_WORK_MS);
+}
+
+/* There is something now that does not wait by itself. With the ring's lock held. */
+void sluice_ring_watch(struct sluice_hwq *q)
+{
+	lockdep_assert_held(&q->ring.lock);
+	if (q->ring.n_async)
+		queue_delayed_work(sluice_rings_wq, &q->ring.work, sluice_ring_pause(q));
+}
+
+/* The board has interrupted. In interrupt context, of a queue that is attached. */
+void sluice_ring_interrupt(struct sluice_hwq *q)
+{
+	if (READ_ONCE(q->ring.n_async))
+		mod_delayed_work(sluice_rings_wq, &q->ring.work, 0);
+}
+
+static void sluice_ring_work(struct work_struct *work)
+{
+	struct sluice_hwq *q = container_of(work, struct sluice_hwq, ring.work.work);
+	bool signalling = dma_fence_begin_signalling();
+
+	sluice_ring_look(q);
+	spin_lock(&q->ring.lock);
+	sluice_fences_expire(q);
+	spin_unlock(&q->ring.lock);
+	dma_fence_end_signalling(signalling);
+
+	sluice_uring_finish(q);
+	if (sluice_ring_tells(q))
+		sluice_queue_tell(q);
+	spin_lock(&q->ring.lock);
+	sluice_ring_watch(q);
+	spin_unlock(&q->ring.lock);
+}
+
+/* --- making and freeing ------------------------------------------------------------------ */
+
+void sluice_ring_init(struct sluice_hwq *q)
+{
+	struct sluice_ring *ring = &q->ring;
+
+	spin_lock_init(&ring->lock);
+	INIT_LIST_HEAD(&ring->flying);
+	INIT_LIST_HEAD(&ring->waiting);
+	INIT_LIST_HEAD(&ring->ended);
+	INIT_LIST_HEAD(&ring->fences);
+	ring->fence_context = dma_fence_context_alloc(1);
+	INIT_DELAYED_WORK(&ring->work, sluice_ring_work);
+}
+
+/* What rings need that the driver keeps. What is there when it fails goes with the queue. */
+int sluice_ring_fill(struct sluice_hwq *q)
+{
+	struct sluice_ring *ring = &q->ring;
+	u32 i;
+
+	ring->slots = kvcalloc(q->n_entries, sizeof(*ring->slots), GFP_KERNEL_ACCOUNT);
+	ring->done = kvcalloc(q->n_entries, sizeof(*ring->done), GFP_KERNEL_ACCOUNT);
+	if (!ring->slots || !ring->done)
+		return -ENOMEM;
+	for (i = 0; i < q->n_entries; i++)
+		ring->slots[i].next = i + 1;
 	return 0;
 }
 
-static int sluice_ring_wait_for(struct sluice_hwq *q, struct sluice_wait *arg)
+/* The last reference goes: of a queue that is dead, and whose work has ended. */
+void sluice_ring_free(struct sluice_hwq *q)
 {
-	bool kernel = q->flags & SLUICE_QUEUE_KERNEL;
-	struct sluice_sdi_completion *out = NULL;
-	u32 count = min(arg->count, q->n_entries);
-	int err = 0;
-
-	if (kernel ? !arg->count : (arg->count || arg->completions))
-		return -EINVAL;
-	if (kernel) {
-		out = kvcalloc(count, sizeof(*out), GFP_KERNEL_ACCOUNT);
-		if (!out)
-			return -ENOMEM;
-	}
-	if (arg->flags & SLUICE_WAIT_NOTIFY)
-		err = sluice_ring_notify_first(q);
-	if (!err)
-		err = sluice_ring_sleep_for(q, arg->timeout_ns, out, &count);
-	if (!err && kernel) {
-		arg->count = count;
-		if (copy_to_user(u64_to_user_ptr(arg->completions), out, count * sizeof(*out)))
-			err = -EFAULT;
-	}
-	kvfree(out);
-	return err;
-}
-
-int sluice_ring_wait(struct sluice_file *sf, struct sluice_wait *arg)
-{
-	struct sluice_hwq *q;
-	int err = sluice_board_hold(sf->board);
-
-	if (err)
-		return err;
-	sluice_board_leave(sf->board);
-	q = sluice_queue_lookup(sf, arg->queue);
-	if (!q)
-		return -ENOENT;
-	err = sluice_ring_wait_for(q, arg);
-	sluice_queue_put(q);
-	return err;
+	kvfree(q->ring.slots);
+	kvfree(q->ring.done);
 }

@@ -32,8 +32,10 @@ static void sluice_sdi_irq_wake(struct sluice_sdi *sdi, u32 vector)
 	count = ++board->irq_count;
 	spin_unlock(&board->irq_lock);
 	for (i = 0; i < sdi->figures.n_queues; i++)
-		if (sdi->queues[i] && sdi->queues[i]->vector == vector)
+		if (sdi->queues[i] && sdi->queues[i]->vector == vector) {
 			sluice_queue_wake(sdi->queues[i]);
+			sluice_ring_interrupt(sdi->queues[i]);
+		}
 	spin_unlock_irqrestore(&sdi->irq_lock, flags);
 	trace_sluice_irq(board->node, count);
 	wake_up_all(&board->irq_wait);

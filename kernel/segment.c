@@ -220,13 +220,9 @@ int sluice_segment_grant(struct sluice_file *sf, struct sluice_grant *arg)
 
 	if (arg->reserved0 || (!arg->flags && (arg->handle || arg->offset || arg->length)))
 		return -EINVAL;
-	err = sluice_board_hold(sf->board);
-	if (err)
-		return err;
-	sluice_board_leave(sf->board);
-	q = sluice_queue_lookup(sf, arg->queue);
-	if (!q)
-		return -ENOENT;
+	q = sluice_queue_find(sf, arg->queue);
+	if (IS_ERR(q))
+		return PTR_ERR(q);
 	if (arg->segment >= q->n_segments) {
 		err = -EINVAL;
 	} else if (!arg->flags) {

@@ -19,9 +19,19 @@
 #include "trace.h"
 #include "watchdog.h"
 
-static unsigned int timeout_ms = 30000;
+#define SLUICE_TIMEOUT_MS 30000
+
+static unsigned int timeout_ms = SLUICE_TIMEOUT_MS;
 module_param(timeout_ms, uint, 0644);
 MODULE_PARM_DESC(timeout_ms, "longest that a queue may make no progress, in ms (30000); 0: for ever");
+
+/* What bounds those who may not wait for ever, though queues may. */
+unsigned int sluice_watchdog_limit_ms(void)
+{
+	unsigned int ms = READ_ONCE(timeout_ms);
+
+	return ms ? ms : SLUICE_TIMEOUT_MS;
+}
 
 /* How often the queues are looked at: with and without interrupts, and when there are none. */
 #define SLUICE_TICK_IDLE_MS 1000
@@ -58,14 +68,14 @@ static bool sluice_watch_queue(struct sluice_hwq *q)
 	u32 head, done, waiting, produced;
 
 	lockdep_assert_held(&q->lock);
+	if (q->flags & SLUICE_QUEUE_KERNEL)
+		sluice_ring_reap(q);
 	head = sluice_ring_head(q);
 	sluice_watch_state(q, head, &done, &waiting, &produced);
-	if (produced != head && progress->woken != produced) {
-		/* An interrupt may be on its way, or lost: a wake-up too many does no harm. */
+	/* An interrupt may be on its way, or lost: a wake-up too many does no harm. */
+	if (sluice_ring_tells(q) || (produced != head && progress->woken != produced)) {
 		progress->woken = produced;
-		spin_lock_irq(&q->sdi->irq_lock);
-		sluice_queue_wake(q);
-		spin_unlock_irq(&q->sdi->irq_lock);
+		sluice_queue_tell(q);
 	}
 	if (!waiting || done != progress->head) {
 		progress->head = done;
@@ -110,8 +120,8 @@ static u32 sluice_watch_board(struct sluice_sdi *sdi)
 			dev_warn(sdi->board->parent, "%s: queue %u makes no progress: stopped\n",
 				 sdi->board->node, i);
 			/* Without an answer the board is marked as hung. */
-			if (!sluice_queue_disable(q))
-				sluice_queue_kill(q);
+			if (!sluice_queue_disable(q, -ETIMEDOUT))
+				sluice_queue_kill(q, -ETIMEDOUT);
 		}
 		sluice_queue_put(q);
 		n++;

@@ -12,5 +12,6 @@ void sluice_watchdog_start(struct sluice_sdi *sdi);
 void sluice_watchdog_stop(struct sluice_sdi *sdi);
 void sluice_watchdog_kick(struct sluice_sdi *sdi);
 void sluice_watchdog_hung(struct sluice_sdi *sdi);
+unsigned int sluice_watchdog_limit_ms(void);
 
 #endif /* SLUICE_WATCHDOG_H */

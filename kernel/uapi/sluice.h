@@ -718,9 +718,23 @@ struct sluice_import {
  * @size: size of this struct (in)
  * @flags: must be 0 (in)
  * @queue: handle of the queue (in)
- * @fd: of the sync_file (out); signalled when every entry up to now is completed,
- *	with an error if the queue dies before
+ * @fd: of the sync_file, close-on-exec (out)
  * @reserved: must be 0 (in)
+ *
+ * It is signalled when every entry submitted so far is completed, well or not, taken or not. So far
+ * means: with rings kept by the driver, what SLUICE_IOC_SUBMIT and io_uring commands
+ * gave to the queue before, those that wait for room among them; with the caller's
+ * rings, what was before @sq_tail of the doorbell page when the call looked there. On the caller's
+ * rings @cq_head is believed: what is behind it counts as completed.
+ *
+ * If the queue dies before, it is signalled with an error: -ECONNRESET: a reset; -ENODEV: the
+ * board is gone; -ECANCELED: the queue was freed, or its file closed; -ETIMEDOUT: the
+ * watchdog stopped the queue, or nothing was completed for twice its limit (timeout_ms; 30 s if that is
+ * 0), or, with the caller's rings, it took 16 times the limit.
+ *
+ * Needs the file open for writing. -ENOENT; -ECONNRESET: a dead queue; -ENOSPC: 1024
+ * fences of the queue are not signalled; -ERANGE: @sq_tail is further ahead of @cq_head than
+ * the ring has entries. The module stays loaded while there is a fence.
  */
 struct sluice_fence {
 	__u32 size;
@@ -758,10 +772,19 @@ struct sluice_phys {
 
 /*
  * io_uring: IORING_OP_URING_CMD on the device file with 128-byte entries.
- * @cmd_op is SLUICE_URING_SUBMIT, the 80 bytes of @cmd are a struct
- * sluice_uring_cmd. The request completes with the entry: res is 0 or a negative
- * errno (-ECONNRESET: reset, -ENODEV: gone, -EIO: a status that res2 has in its
- * upper half), with 32-byte completions res2 is status << 32 | result.
+ * @cmd_op is SLUICE_URING_SUBMIT (-ENOTTY otherwise; -EINVAL: 64-byte entries), the 80
+ * bytes of @cmd are a struct sluice_uring_cmd. The request completes with the entry: res is 0 or
+ * a negative errno (-EIO: a status that res2 has in its upper half), with
+ * 32-byte completions res2 is status << 32 | result. Or it ends before: -ECONNRESET:
+ * a reset; -ENODEV: the board is gone; -ETIMEDOUT: the watchdog stopped the
+ * queue; -ECANCELED: the queue was freed, or a program closed a descriptor of the
+ * file, with which those end that it gave itself; the board may carry out the entry all the same.
+ *
+ * While there is no room in the ring, as many commands wait as it has entries,
+ * in their order, and SLUICE_IOC_SUBMIT answers -EAGAIN; one more is -ENOBUFS. Completions that
+ * SLUICE_IOC_WAIT has not taken keep their room. Neither gets the other's completions. A bad command is
+ * -EINVAL, -ENOENT: no such queue, -EBADF: a file that is not open for writing,
+ * -ECONNRESET: a dead queue.
  */
 #define SLUICE_URING_SUBMIT 1
 
@@ -770,7 +793,7 @@ struct sluice_phys {
  * @queue: handle of the queue
  * @flags: must be 0
  * @reserved: must be 0
- * @entry: struct sluice_sdi_entry; its id is the driver's own
+ * @entry: struct sluice_sdi_entry; its id is the driver's own, and for tracepoints alone
  */
 struct sluice_uring_cmd {
 	__u32 queue;

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -221,6 +222,20 @@ unsigned time_limit() {
   constexpr unsigned kSeconds = 20;
   const char* patience = std::getenv("patience");
   return kSeconds * (patience ? static_cast<unsigned>(std::max(1, std::atoi(patience))) : 1);
+}
+
+int unload_module(int timeout_ms) {
+  for (int waited = 0;; waited += 20) {
+    if (::syscall(SYS_delete_module, "sluice", O_NONBLOCK) == 0) return 0;
+    const int error = errno;
+    if (waited >= timeout_ms) return error;
+    ::usleep(20000);
+  }
+}
+
+int load_module(const char* parameters, const char* path) {
+  const Fd file(path, O_RDONLY);
+  return ::syscall(SYS_finit_module, file.get(), parameters, 0) == 0 ? 0 : errno;
 }
 
 int in_child(const std::function<void()>& body) {

@@ -130,6 +130,11 @@ volatile uint32_t* map_window(int fd, uint64_t offset, uint64_t length, int prot
 
 inline constexpr uint64_t kPage = 4096;
 
+// --- the module ------------------------------------------------------------------------------
+// Takes the driver away; what has just been closed may keep it for a moment. 0 or an errno value.
+int unload_module(int timeout_ms = 2000);
+int load_module(const char* parameters, const char* path = "/sluice.ko");
+
 // --- processes -------------------------------------------------------------------------------
 // Runs `body` in a child; its exit status as from waitpid().
 int in_child(const std::function<void()>& body);

@@ -124,6 +124,9 @@ void undo_export(Caller&, const sluice_export& arg) { ::close(arg.fd); }
 void fill_import(Caller& caller, sluice_import& arg) { arg.fd = caller.dmabuf(); }
 void undo_import(Caller& caller, const sluice_import& arg) { free_object(caller.fd(), arg.handle); }
 
+void fill_fence(Caller& caller, sluice_fence& arg) { arg.queue = caller.kernel_queue().handle; }
+void undo_fence(Caller&, const sluice_fence& arg) { ::close(arg.fd); }
+
 void fill_timer(Caller&, sluice_timer& arg) { arg.hz = 1000000; }
 
 #define RANGE(type, first, last) \
@@ -194,6 +197,8 @@ const Call kSdiCalls[] = {
          (undo<sluice_export, undo_export>)),
     CALL(IMPORT, kBoard, sluice_import, 40, 0, ({RANGE(sluice_import, handle, reserved)}), {}, true,
          (fill<sluice_import, fill_import>), (undo<sluice_import, undo_import>)),
+    CALL(FENCE, kBoard, sluice_fence, 32, 0, {}, ({RANGE(sluice_fence, fd, reserved)}), true,
+         (fill<sluice_fence, fill_fence>), (undo<sluice_fence, undo_fence>)),
     CALL(RESET, kBoard, sluice_reset, 32, SLUICE_RESET_FORCE,
          ({RANGE(sluice_reset, n_resets, reserved0)}), {}, false, nothing, stays),
 };

@@ -12,7 +12,8 @@
 #include <map>
 #include <thread>
 
-#include "guest_sdi.h"
+#include "guest_fence.h"
+#include "guest_uring.h"
 
 namespace {
 
@@ -297,15 +298,9 @@ SDI_TEST(a_dead_board_can_be_unbound) {
 
 // Loaded anew with other interrupts; what is asked for is what is tried first.
 SDI_TEST(without_vectors_everything_works) {
-  const auto module = [](std::vector<const char*> words) {
-    return in_child([&] {
-      words.push_back(nullptr);
-      ::execv(words[0], const_cast<char**>(words.data()));
-    });
-  };
   for (const char* mode : {"irq_mode=poll", "irq_mode=intx", "irq_mode=msix"}) {
-    same(static_cast<uint64_t>(module({"/bin/rmmod", "sluice"})), 0, "rmmod");
-    same(static_cast<uint64_t>(module({"/bin/insmod", "/sluice.ko", mode})), 0, "insmod");
+    error_is(unload_module(), 0, "rmmod");
+    error_is(load_module(mode), 0, "insmod");
     const bool vectors = std::strcmp(mode, "irq_mode=msix") == 0;
     {
       const Fd fd = open_sdi();
@@ -317,17 +312,20 @@ SDI_TEST(without_vectors_everything_works) {
       pollfd one = {fd.get(), POLLIN, 0};
       error_is(submit(fd.get(), queue.handle, {nop(1)}), 0, "SUBMIT");
       same(static_cast<uint64_t>(::poll(&one, 1, 5000)), 1, std::string("poll, ") + mode);
+      Uring ring;
+      for (int i = 0; i < 5; i++) error_is(-ring.run(fd.get(), queue.handle, nop(1)).res, 0, mode);
+      ends_with(make_fence(fd.get(), queue.handle).get(), 1, mode);
     }
     sluice::Device device = must(sluice::Device::open(node_of(kBoard)));
     sluice::Queue queue = must(sluice::Queue::create(device, {.n_entries = 4, .n_segments = 1}));
     for (uint32_t i = 0; i < 20; i++) must(queue.execute(nop(i), 5s), mode);
   }
   // Another word is refused, board by board.
-  same(static_cast<uint64_t>(module({"/bin/rmmod", "sluice"})), 0, "rmmod");
-  same(static_cast<uint64_t>(module({"/bin/insmod", "/sluice.ko", "irq_mode=smoke"})), 0, "insmod");
+  error_is(unload_module(), 0, "rmmod");
+  error_is(load_module("irq_mode=smoke"), 0, "insmod");
   check(must(sluice::Device::list()).empty(), "a board was bound with irq_mode=smoke");
-  same(static_cast<uint64_t>(module({"/bin/rmmod", "sluice"})), 0, "rmmod");
-  same(static_cast<uint64_t>(module({"/bin/insmod", "/sluice.ko"})), 0, "insmod");
+  error_is(unload_module(), 0, "rmmod");
+  error_is(load_module(""), 0, "insmod");
 }
 
 }  // namespace

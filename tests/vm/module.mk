@@ -5,7 +5,7 @@ VM_SRCS := $(sort $(wildcard tests/vm/*.cc)) tests/fuzz/ioctl/actor.cc
 
 $(VM)/guest_tests: $(VM_SRCS:%.cc=$(O)/obj/%.o) $(O)/lib/libsluice.a
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS) -luring
 
 # vmlinuz names the release, so that a newer headers package fetches its own kernel. The modules are
 # those that a guest may want: a folder of this host, a disk, partners for dma-bufs.
