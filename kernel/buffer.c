@@ -161,7 +161,7 @@ static int sluice_chunk_bus(struct sluice_mem *mem, u32 i)
 
 	if (dma_mapping_error(dev, bus))
 		return -ENOMEM;
-	if (dma_need_sync(dev, bus)) {
+	if (!sluice_dma_is_shared(dev, bus)) {
 		dma_unmap_page_attrs(dev, bus, bytes, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 		return -EOPNOTSUPP;
 	}

@@ -8,6 +8,9 @@
 #ifndef SLUICE_COMPAT_H
 #define SLUICE_COMPAT_H
 
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/version.h>
@@ -52,6 +55,25 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set, u
 #define SLUICE_REMOVE_TYPE void
 #define SLUICE_REMOVED
 #endif
+
+/*
+ * Do a device and the CPU see the same memory through a mapping of whole pages, with nothing
+ * to be done in between? Before 6.10 the question for that answered no for all that goes
+ * through an IOMMU, which needs no copies of whole pages.
+ */
+static inline bool sluice_dma_is_shared(struct device *dev, dma_addr_t bus)
+{
+	if (!dma_need_sync(dev, bus))
+		return true;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0) && defined(CONFIG_IOMMU_API)
+	if (dev_is_dma_coherent(dev)) {
+		struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+		return domain && (domain->type & __IOMMU_DOMAIN_DMA_API);
+	}
+#endif
+	return false;
+}
 
 /* The bytes of a command were pointed to before 6.5. */
 static inline const void *sluice_uring_data(const struct io_uring_cmd *cmd)

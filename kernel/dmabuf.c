@@ -154,7 +154,7 @@ static struct sg_table *sluice_host_map(struct dma_buf_attachment *attach,
 		goto err_free;
 	/* Coherent for us: importers for whom it is not are not served, so nobody needs a sync. */
 	for_each_sgtable_dma_sg(sgt, sg, i) {
-		if (dma_need_sync(attach->dev, sg_dma_address(sg))) {
+		if (!sluice_dma_is_shared(attach->dev, sg_dma_address(sg))) {
 			err = -EOPNOTSUPP;
 			goto err_unmap;
 		}
@@ -408,7 +408,7 @@ static int sluice_import_list(struct sluice_mem *mem)
 		dma_addr_t bus = sg_dma_address(sg);
 		u64 n = sg_dma_len(sg);
 
-		if (!PAGE_ALIGNED(bus) || !PAGE_ALIGNED(n) || dma_need_sync(dev, bus))
+		if (!PAGE_ALIGNED(bus) || !PAGE_ALIGNED(n) || !sluice_dma_is_shared(dev, bus))
 			return -EOPNOTSUPP;
 		for (; n && done < n_pages; n -= PAGE_SIZE, bus += PAGE_SIZE)
 			mem->bus[done++] = bus;
