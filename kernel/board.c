@@ -231,6 +231,7 @@ void sluice_board_close(struct sluice_board *board, enum sluice_board_state stat
 	if (board->sdi)
 		sluice_queues_kill(board->sdi,
 				   state == SLUICE_BOARD_GONE ? -ENODEV : -ECONNRESET);
+	sluice_exports_moved(&board->exports);
 	wake_up_all(&board->irq_wait);
 }
 
@@ -285,7 +286,6 @@ void sluice_board_detach(struct sluice_board *board)
 	mutex_lock(&board->reset_lock);
 	sluice_board_close(board, SLUICE_BOARD_GONE);
 	sluice_board_stop(board);
-	sluice_exports_moved(&board->exports);
 	sluice_mems_drop(board);
 	mutex_unlock(&board->reset_lock);
 }

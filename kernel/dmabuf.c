@@ -76,7 +76,7 @@ void sluice_exports_unbar(struct sluice_exports *exports)
 	spin_unlock(&exports->pin_lock);
 }
 
-/* Tells importers that what they have of the device memory is worth nothing any more. */
+/* Tells importers that what is in the device memory is worth nothing any more, or that it is gone. */
 void sluice_exports_moved(struct sluice_exports *exports)
 {
 	struct sluice_exported *exported;
@@ -272,6 +272,21 @@ static struct sg_table *sluice_device_table(struct dma_buf_attachment *attach,
 	return sgt;
 }
 
+/* A mapping holds off resets, too: it is counted as a pin of its own. */
+static int sluice_device_pin(struct dma_buf_attachment *attach)
+{
+	struct sluice_exported *exported = attach->dmabuf->priv;
+
+	return sluice_pin(exported->mem->board);
+}
+
+static void sluice_device_unpin(struct dma_buf_attachment *attach)
+{
+	struct sluice_exported *exported = attach->dmabuf->priv;
+
+	sluice_unpin(exported->mem->board);
+}
+
 static struct sg_table *sluice_device_map(struct dma_buf_attachment *attach,
 					  enum dma_data_direction dir)
 {
@@ -301,10 +316,21 @@ static void sluice_device_unmap(struct dma_buf_attachment *attach, struct sg_tab
 /* No mmap: mappings of device memory are taken back at a reset, and those are the object's own. */
 static const struct dma_buf_ops sluice_device_ops = {
 	.attach = sluice_device_attach,
+	.pin = sluice_device_pin,
+	.unpin = sluice_device_unpin,
 	.map_dma_buf = sluice_device_map,
 	.unmap_dma_buf = sluice_device_unmap,
 	.release = sluice_exported_release,
 };
+
+/* Does the memory behind a dma-buf stay where it is, whatever is in it? */
+static bool sluice_export_stays(const struct dma_buf *dmabuf)
+{
+	const struct sluice_exported *exported = dmabuf->priv;
+
+	return dmabuf->ops == &sluice_device_ops &&
+	       READ_ONCE(exported->mem->board->state) != SLUICE_BOARD_GONE;
+}
 
 /* --- export ------------------------------------------------------------------------------ */
 
@@ -379,12 +405,15 @@ out:
 
 /*
  * The memory is not there any more, though it is pinned: its board went away. Ours
- * must not reach for it: it is reset, too.
+ * must not reach for it: it is reset, too. Memory of a board of ours that is being reset
+ * stays where it is.
  */
 static void sluice_import_moved(struct dma_buf_attachment *attach)
 {
 	struct sluice_mem *mem = attach->importer_priv;
 
+	if (sluice_export_stays(attach->dmabuf) || READ_ONCE(mem->lost))
+		return;
 	WRITE_ONCE(mem->lost, true);
 	dev_warn(attach->dev, "%s: an imported dma-buf is gone\n", mem->board->node);
 	sluice_watchdog_hung(mem->board->sdi);
