@@ -38,7 +38,7 @@ PKGS_build := g++ pkg-config libpcre2-dev libboost1.81-dev nlohmann-json3-dev li
 PKGS_kernel := gcc linux-headers-amd64 sparse kmod
 PKGS_unit := libcriterion-dev valgrind
 PKGS_e2e := nodejs npm python3 curl systemd man-db
-PKGS_vm := qemu-system-x86 busybox-static strace python3 liburing-dev
+PKGS_vm := qemu-system-x86 busybox-static strace python3 liburing-dev libdrm-dev e2fsprogs kmod
 PKGS_kasan := linux-source-6.1 flex bison bc libelf-dev libssl-dev make xz-utils
 PKGS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm device-tree-compiler \
 	linux-headers-amd64

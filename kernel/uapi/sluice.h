@@ -402,7 +402,7 @@ struct sluice_mappings {
  * @length: bytes, not 0 (in); rounded up to whole pages
  * @address: bus address, if it is contiguous for the board, else ~0 (out); of
  *	device memory its offset. An SDI board reaches the object by
- *	SLUICE_IOC_GRANT only
+ *	SLUICE_IOC_GRANT only; behind an IOMMU the address means something to this board alone
  * @reserved: must be 0 (in)
  *
  * Needs the file open for writing (-EBADF). The memory is zeroed, host memory and

@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "guest_sdi.h"
+#include "guest_dmabuf.h"
 
 namespace {
 
@@ -15,86 +15,25 @@ using namespace guest;
 
 constexpr uint64_t kBytes = 5 << 20;  // more than two chunks of coherent memory
 
-int export_error(int fd, uint32_t handle, uint32_t flags, int* ret_fd) {
-  auto arg = argument<struct sluice_export>();
-  arg.flags = flags;
-  arg.handle = handle;
-  const int error = call(fd, SLUICE_IOC_EXPORT, &arg);
-  if (error == 0) *ret_fd = arg.fd;
-  return error;
-}
-
-Fd exported(int fd, uint32_t handle, uint32_t flags = O_RDWR | O_CLOEXEC) {
-  int dmabuf = -1;
-  error_is(export_error(fd, handle, flags, &dmabuf), 0, "EXPORT");
-  return Fd(dmabuf);
-}
-
-int import_error(int fd, int dmabuf, uint32_t* ret_handle = nullptr, uint64_t length = 0) {
-  auto arg = argument<struct sluice_import>();
-  arg.fd = dmabuf;
-  const int error = call(fd, SLUICE_IOC_IMPORT, &arg);
-  if (error == 0 && length) same(arg.length, length, "length of the import");
-  if (error == 0 && ret_handle) *ret_handle = arg.handle;
-  return error;
-}
-
-uint32_t imported(int fd, int dmabuf, uint64_t length) {
-  uint32_t handle = 0;
-  error_is(import_error(fd, dmabuf, &handle, length), 0, "IMPORT");
-  return handle;
-}
-
-volatile uint8_t* map_dmabuf(int dmabuf, uint64_t length, int prot = PROT_READ | PROT_WRITE) {
-  void* at = ::mmap(nullptr, length, prot, MAP_SHARED, dmabuf, 0);
-  if (at == MAP_FAILED) throw Failure(std::string("mmap of a dma-buf: ") + std::strerror(errno));
-  return static_cast<volatile uint8_t*>(at);
-}
-
-uint8_t pattern(uint64_t i, uint8_t salt) { return static_cast<uint8_t>(i * 7 + (i >> 12) + salt); }
-
-void put(volatile uint8_t* at, uint64_t length, uint8_t salt) {
-  for (uint64_t i = 0; i < length; i++) at[i] = pattern(i, salt);
-}
-
-void holds(volatile uint8_t* at, uint64_t length, uint8_t salt, const char* what) {
-  for (uint64_t i = 0; i < length; i++) {
-    if (at[i] != pattern(i, salt)) {
-      throw Failure(
-          fmt::format("{}: byte {:#x} is {:#x}, not {:#x}", what, i, at[i], pattern(i, salt)));
-    }
-  }
-}
-
-// Copies an imported object into another object of that board by its queue.
-void copy_by_board(int fd, uint32_t from, uint32_t to, uint64_t length) {
-  const auto queue = make_queue(fd, SLUICE_QUEUE_KERNEL);
-  error_is(grant(fd, queue.handle, 0, from, 0, length, SLUICE_GRANT_READ), 0, "GRANT of source");
-  error_is(grant(fd, queue.handle, 1, to, 0, length, SLUICE_GRANT_WRITE), 0, "GRANT of target");
-  const auto done =
-      run(fd, queue.handle, {copy(1, SLUICE_SDI_ADDR(0, 0), SLUICE_SDI_ADDR(1, 0), length)});
-  same(done[0].status, SLUICE_SDI_OK, "COPY");
-  free_object(fd, queue.handle);
-}
-
 SDI_TEST(dmabufs_go_from_board_to_board) {
   for (const uint32_t kind : {SLUICE_ALLOC_COHERENT, SLUICE_ALLOC_PAGES}) {
     const Fd from(node_of(kBoard), O_RDWR), to(node_of(kMortal), O_RDWR);
     const uint32_t source = allocate(from.get(), kind, kBytes);
     volatile uint8_t* bytes = map_object(from.get(), source, kBytes);
-    put(bytes, kBytes, static_cast<uint8_t>(kind));
+    put_pattern(bytes, kBytes, static_cast<uint8_t>(kind));
     const Fd dmabuf = exported(from.get(), source);
     same(static_cast<uint64_t>(::lseek(dmabuf.get(), 0, SEEK_END)), kBytes, "size");
     const uint32_t there = imported(to.get(), dmabuf.get(), kBytes);
     const uint32_t target = allocate(to.get(), SLUICE_ALLOC_PAGES, kBytes);
     copy_by_board(to.get(), there, target, kBytes);
-    holds(map_object(to.get(), target, kBytes), kBytes, static_cast<uint8_t>(kind), "copied out");
+    holds_pattern(map_object(to.get(), target, kBytes), kBytes, static_cast<uint8_t>(kind),
+                  "copied out");
     // And the other way: the importing board writes what the exporting process sees.
     volatile uint8_t* back = map_object(to.get(), target, kBytes);
-    put(back, kBytes, 99);
+    put_pattern(back, kBytes, 99);
     copy_by_board(to.get(), target, there, kBytes);
-    holds(bytes, kBytes, 99, "copied in");
-    holds(map_dmabuf(dmabuf.get(), kBytes), kBytes, 99, "the dma-buf's mapping");
+    holds_pattern(bytes, kBytes, 99, "copied in");
+    holds_pattern(map_dmabuf(dmabuf.get(), kBytes), kBytes, 99, "the dma-buf's mapping");
     // A part of it, from a page that is no chunk's first.
     const auto queue = make_queue(to.get(), SLUICE_QUEUE_KERNEL);
     error_is(grant(to.get(), queue.handle, 0, there, 3 * kPage, kPage), 0, "GRANT of a page");
@@ -129,23 +68,24 @@ SDI_TEST(dmabufs_outlive_their_exporter) {
       const uint32_t source = allocate(from.get(), kind, kBytes);
       const Fd dmabuf = exported(from.get(), source);
       bytes = map_dmabuf(dmabuf.get(), kBytes);
-      put(bytes, kBytes, 5);
+      put_pattern(bytes, kBytes, 5);
       there = imported(to.get(), dmabuf.get(), kBytes);
       free_object(from.get(), source);
     }
     // Neither file nor handle nor descriptor is left: the import and the mapping are.
     const uint32_t target = allocate(to.get(), SLUICE_ALLOC_COHERENT, kBytes);
     copy_by_board(to.get(), there, target, kBytes);
-    holds(map_object(to.get(), target, kBytes), kBytes, 5, "after the exporter was closed");
+    holds_pattern(map_object(to.get(), target, kBytes), kBytes, 5, "after the exporter was closed");
     // Not even the board.
     {
       const Unbound gone(kBoard);
-      put(bytes, kBytes, 6);
+      put_pattern(bytes, kBytes, 6);
       copy_by_board(to.get(), there, target, kBytes);
-      holds(map_object(to.get(), target, kBytes), kBytes, 6, "after the exporter was unbound");
+      holds_pattern(map_object(to.get(), target, kBytes), kBytes, 6,
+                    "after the exporter was unbound");
     }
     free_object(to.get(), there);
-    holds(bytes, kBytes, 6, "the mapping, after all else is gone");
+    holds_pattern(bytes, kBytes, 6, "the mapping, after all else is gone");
     ::munmap(const_cast<uint8_t*>(bytes), kBytes);
   }
 }
@@ -158,9 +98,9 @@ SDI_TEST(importers_may_go_first) {
     const Fd to(node_of(kLosing), O_RDWR);
     imported(to.get(), dmabuf.get(), kBytes);
     const Unbound gone(kLosing);  // while it has the import
-    put(map_dmabuf(dmabuf.get(), kBytes), kBytes, 8);
+    put_pattern(map_dmabuf(dmabuf.get(), kBytes), kBytes, 8);
   }
-  holds(map_object(from.get(), source, kBytes), kBytes, 8, "the exporter's mapping");
+  holds_pattern(map_object(from.get(), source, kBytes), kBytes, 8, "the exporter's mapping");
 }
 
 SDI_TEST(device_memory_is_for_peers) {

@@ -3,9 +3,22 @@
 VM := $(O)/vm
 VM_SRCS := $(sort $(wildcard tests/vm/*.cc)) tests/fuzz/ioctl/actor.cc
 
+# xf86drm.h finds the headers of the DRM interface by their bare names.
+$(O)/obj/tests/vm/guest_sdi_drm.o: EXTRA_FLAGS := -isystem /usr/include/libdrm
+
 $(VM)/guest_tests: $(VM_SRCS:%.cc=$(O)/obj/%.o) $(O)/lib/libsluice.a
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS) -luring
+	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS) -luring -ldrm
+
+# A partner for exported dma-bufs, as strictly checked as the driver.
+IMPORTER_SRCS := $(notdir $(wildcard tests/vm/importer/*))
+$(O)/importer/%: tests/vm/importer/%
+	$(Q)mkdir -p $(@D) && cp $< $@
+$(O)/importer/sluice_importer.ko: $(IMPORTER_SRCS:%=$(O)/importer/%) $(KERNEL_COPY)/.built-for
+	$(call say,KBUILD,$@)
+	$(Q)$(MAKE) -C $(KDIR) O= M=$(abspath $(@D)) CONFIG_DEBUG_INFO_BTF_MODULES= W=1 C=1 KCFLAGS=-Werror \
+		CF="-D__CHECK_ENDIAN__ -Wsparse-error" $(if $(V),,--silent) modules
+	$(Q)touch $@
 
 # vmlinuz names the release, so that a newer headers package fetches its own kernel. The modules are
 # those that a guest may want: a folder of this host, a disk, partners for dma-bufs.
@@ -15,11 +28,12 @@ vm-kernel: | $(O)/.need-kernel $(O)/.need-vm
 	$(Q)tests/vm/fetch-kernel $(kernel_release) $(VM) $(VM_MODULES)
 
 .PHONY: check-vm
-check-vm: $(O)/kernel/sluice.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests vm-kernel \
+check-vm: $(O)/kernel/sluice.ko $(O)/importer/sluice_importer.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests vm-kernel \
 		| $(O)/.need-build $(O)/.need-kernel $(O)/.need-vm
 	$(Q)tests/vm/run --kernel $(VM)/vmlinuz-$(kernel_release) --module $(O)/kernel/sluice.ko \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
-		--emulator $(O)/bin/sluice-emu --work $(VM)
+		--emulator $(O)/bin/sluice-emu --importer $(O)/importer/sluice_importer.ko \
+		--modules $(VM)/modules-$(kernel_release) --work $(VM)
 
 # check-kasan: the VM suite in a kernel that checks itself, built from Debian's source once: KASAN,
 # lockdep, kmemleak, DMA_API_DEBUG, debug objects. Neither part of `make check` nor of CI.
@@ -35,11 +49,17 @@ $(KASAN)/module/sluice.ko: $(KERNEL_SRCS) kasan-kernel
 	$(Q)mkdir -p $(@D) && cp --parents -u $(KERNEL_SRCS) $(@D)
 	$(Q)$(MAKE) -C $(KASAN)/linux O= M=$(abspath $(@D)) W=1 KCFLAGS=-Werror $(if $(V),,--silent) modules
 
-check-kasan: $(KASAN)/module/sluice.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests \
+$(KASAN)/importer/sluice_importer.ko: $(IMPORTER_SRCS:%=tests/vm/importer/%) kasan-kernel
+	$(call say,KBUILD,$@)
+	$(Q)mkdir -p $(@D) && cp -u $(IMPORTER_SRCS:%=tests/vm/importer/%) $(@D)
+	$(Q)$(MAKE) -C $(KASAN)/linux O= M=$(abspath $(@D)) W=1 KCFLAGS=-Werror $(if $(V),,--silent) modules
+
+check-kasan: $(KASAN)/module/sluice.ko $(KASAN)/importer/sluice_importer.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests \
 		| $(O)/.need-build $(O)/.need-vm
 	$(Q)tests/vm/run --kernel $(KASAN)/bzImage --module $(KASAN)/module/sluice.ko --patience 6 \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
-		--emulator $(O)/bin/sluice-emu --work $(KASAN)/vm
+		--emulator $(O)/bin/sluice-emu --importer $(KASAN)/importer/sluice_importer.ko \
+		--work $(KASAN)/vm
 
 # The ioctl fuzzer: ten minutes on the kernel that checks itself.
 $(O)/bin/ioctl-fuzz: $(O)/obj/tests/fuzz/ioctl/fuzz.o $(O)/obj/tests/fuzz/ioctl/actor.o
