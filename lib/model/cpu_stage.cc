@@ -2,11 +2,40 @@
 // The stage that this process computes itself: weights stay where the file is mapped.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "core/aligned.h"
 #include "model/stage.h"
 
 namespace sluice {
 namespace {
+
+// Tells an observer of the f32 rows that matrices are multiplied with.
+class MatmulWatch {
+ public:
+  MatmulWatch(const GgufFile& file, MatmulObserver observer) : observer_(std::move(observer)) {
+    for (const GgufTensor& t : file.tensors()) matrices_[file.data(t).data()] = &t;
+  }
+  void operator()(const Operands& o, const RunContext& c) {
+    if (o.command->op == SLUICE_SDI_OP_QUANTIZE) quantized_[o.dst->data] = o.src[0];
+    if (o.command->op != SLUICE_SDI_OP_MATMUL) return;
+    const Tensor* x = o.src[1];
+    if (const auto it = quantized_.find(x->data); x->desc.type != SLUICE_SDI_TYPE_F32) {
+      x = it->second;
+    }
+    // The weights may be some rows of a matrix.
+    const GgufTensor& matrix = *std::prev(matrices_.upper_bound(o.src[0]->data))->second;
+    for (uint32_t row = 0; row < c.n_rows(*x); ++row) {
+      const std::byte* at = x->data + row * x->row_stride();
+      observer_(matrix.name, {reinterpret_cast<const float*>(at), x->desc.shape[0]});
+    }
+  }
+
+ private:
+  MatmulObserver observer_;
+  std::map<const std::byte*, const GgufTensor*> matrices_;
+  std::map<const std::byte*, const Tensor*> quantized_;  // what was made of which f32 tensor
+};
 
 class CpuStage final : public Stage {
  public:
@@ -67,6 +96,7 @@ Result<void> CpuStage::set_up(const LoadedModel& model, const StageOptions& opti
                 fmt::format("{}: {}", model.info().path, handle.error().message));
   }
   list_ = *handle;
+  if (options.observer) executor_.observe(MatmulWatch(file, options.observer));
   return {};
 }
 

@@ -14,8 +14,6 @@
 namespace sluice {
 namespace {
 
-constexpr std::string_view kSums = ".in_sum2", kCounts = ".counts";
-
 Result<std::vector<float>> floats(const GgufFile& file, const GgufTensor& tensor) {
   if (tensor.type != 0) {
     return fail(EBADMSG, fmt::format("{}: tensor '{}' is {}, expected F32", file.path(),
@@ -39,8 +37,8 @@ Result<Importance> Importance::load(const std::string& path) {
   Importance out;
   for (const GgufTensor& tensor : file.tensors()) {
     if (!std::string_view(tensor.name).ends_with(kSums)) continue;
-    const std::string name = tensor.name.substr(0, tensor.name.size() - kSums.size());
-    const GgufTensor* counts = file.find_tensor(name + std::string(kCounts));
+    const std::string name = tensor.name.substr(0, tensor.name.size() - std::strlen(kSums));
+    const GgufTensor* counts = file.find_tensor(name + kCounts);
     if (!counts || counts->n_elements() != 1 || tensor.n_elements() != tensor.shape[0]) {
       return fail(EBADMSG, fmt::format("{}: tensor '{}': expected one row and one count", path,
                                        tensor.name));

@@ -14,6 +14,10 @@ namespace sluice {
 
 class Importance {
  public:
+  // What the names of its tensors end with, behind the name of a matrix.
+  static constexpr const char* kSums = ".in_sum2";
+  static constexpr const char* kCounts = ".counts";
+
   // Errors name the file and the tensor. EBADMSG: it is no importance matrix, or holds numbers that
   // are negative or not finite.
   static Result<Importance> load(const std::string& path);

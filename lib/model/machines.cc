@@ -118,11 +118,17 @@ Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& option
   const ModelInfo& m = model.info();
   SLUICE_TRY(const Kernels* kernels, choose_kernels(options.isa));
   SLUICE_TRY(const auto board, open_board(options));
+  if (board && options.observer) {
+    return fail(EINVAL, fmt::format("{}: a board shows nobody what it multiplies: expected the "
+                                    "device cpu",
+                                    options.device));
+  }
   BoardStageOptions stage;
   stage.end_layer = m.n_layers;
   stage.max_tokens = options.max_batch_tokens;
   stage.max_sequences = options.max_sequences;
   stage.n_slots = n_slots;
+  stage.observer = options.observer;
   stage.timeout = options.device_timeout;
   stage.progress = options.progress;
 

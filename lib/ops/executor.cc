@@ -42,12 +42,25 @@ struct Executor::Impl {
   PageBuffer packed;
   std::vector<PageBuffer> scratch;  // one per thread
   std::vector<uint32_t> pieces;     // of each piece of work in this step
+  Observer observer;
 
   Impl(const Kernels& k, unsigned n_threads) : kernels(k), pool(n_threads), scratch(pool.size()) {}
 
   Result<void> reserve(const LoadedList& list);
   RunContext context(const LoadedCommand& work, unsigned thread) const;
+  template <typename Run>
+  void run_one_by_one(const LoadedList& list, const Run& run);
 };
+
+template <typename Run>
+void Executor::Impl::run_one_by_one(const LoadedList& list, const Run& run) {
+  for (size_t i = 0; i < list.work.size(); ++i) {
+    const LoadedCommand& w = list.work[i];
+    if (w.code != &kPackCode) observer(w.operands, context(w, 0));
+    pool.run(std::span(pieces).subspan(i, 1),
+             [&](unsigned thread, size_t, uint32_t piece) { run(thread, i, piece); });
+  }
+}
 
 Result<void> Executor::Impl::reserve(const LoadedList& list) {
   if (packed.size() < list.packed_bytes) {
@@ -104,7 +117,7 @@ Result<void> Executor::run(uint32_t handle, std::span<const uint32_t> step,
     impl_->pieces.push_back(w.code->pieces(w.operands, impl_->context(w, 0)));
   }
   std::atomic<bool> stopped = false;
-  impl_->pool.run(impl_->pieces, [&](unsigned thread, size_t i, uint32_t piece) {
+  const auto run_piece = [&](unsigned thread, size_t i, uint32_t piece) {
     if (keep_going) {
       if (stopped.load(std::memory_order_relaxed)) return;
       if (!keep_going(thread)) {
@@ -114,11 +127,17 @@ Result<void> Executor::run(uint32_t handle, std::span<const uint32_t> step,
     }
     const LoadedCommand& w = list.work[i];
     w.code->run(w.operands, impl_->context(w, thread), Piece{piece, impl_->pieces[i]});
-  });
+  };
+  if (impl_->observer) {
+    impl_->run_one_by_one(list, run_piece);
+  } else {
+    impl_->pool.run(impl_->pieces, run_piece);
+  }
   if (stopped) return fail(ECANCELED, "the run was stopped");
   return {};
 }
 
+void Executor::observe(Observer observer) { impl_->observer = std::move(observer); }
 const Step& Executor::step() const { return impl_->step; }
 const Kernels& Executor::kernels() const { return impl_->kernels; }
 unsigned Executor::n_threads() const { return impl_->pool.size(); }

@@ -48,6 +48,10 @@ class Executor {
   // anything is computed. ECANCELED: `keep_going` said no, and what the list writes is undefined.
   Result<void> run(uint32_t handle, std::span<const uint32_t> step,
                    const KeepGoing& keep_going = {});
+  // Called by the caller of run() before each command, when those before it are done and it has not
+  // begun: for whoever wants to look at operands. Runs are slower for it.
+  using Observer = std::function<void(const Operands& operands, const RunContext& context)>;
+  void observe(Observer observer);
   // The snapshot of the step that ran last.
   const Step& step() const;
 

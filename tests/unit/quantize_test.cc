@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <sluice/gguf.hpp>
+#include <sluice/engine.hpp>
 #include <sluice/quantize.hpp>
 #include <sluice/text.hpp>
 
@@ -365,4 +366,76 @@ Test(quantize, a_synthetic_model_is_whole) {
   cr_assert(read_file(dir.file("a")) != read_file(dir.file("c")));
   cr_assert(is_error(synthesize("7b", "F16", dir.file("d")), EINVAL, {"'7b'", "1b, 0.5b, tiny"}));
   cr_assert(is_error(synthesize("tiny", "x", dir.file("d")), EINVAL, {"'x'"}));
+}
+
+namespace {
+
+std::vector<float> tensor_values(const GgufFile& file, const std::string& name) {
+  const GgufTensor& t = *file.find_tensor(name);
+  std::vector<float> out(t.n_elements());
+  find_format(t.type)->decode(file.data(t).data(), out.data(), out.size());
+  return out;
+}
+
+// Squares of what the first layer's attention is given: the normed embeddings of these tokens.
+std::vector<double> expected_squares(const GgufFile& model, std::span<const int32_t> ids) {
+  const auto table = tensor_values(model, "token_embd.weight");
+  const auto norm = tensor_values(model, "blk.0.attn_norm.weight");
+  const double epsilon = *model.get_f64("llama.attention.layer_norm_rms_epsilon");
+  std::vector<double> sums(norm.size());
+  for (const int32_t id : ids) {
+    const float* x = table.data() + static_cast<size_t>(id) * norm.size();
+    double square = 0;
+    for (size_t i = 0; i < norm.size(); ++i) square += double{x[i]} * x[i];
+    const double scale = 1 / std::sqrt(square / static_cast<double>(norm.size()) + epsilon);
+    for (size_t i = 0; i < norm.size(); ++i) sums[i] += std::pow(x[i] * scale * norm[i], 2);
+  }
+  return sums;
+}
+
+}  // namespace
+
+Test(quantize, importance_is_collected) {
+  const TempDir dir;
+  const std::string path = dir.file("m.gguf"), out = dir.file("im"), again = dir.file("again");
+  for (const char* type : {"F16", "Q8_0"}) {
+    cr_assert(synthesize("tiny", type, path).has_value());
+    const auto model = Model::load(path);
+    cr_assert(model.has_value(), "%s", why(model));
+    std::string text;
+    for (int i = 0; i < 200; ++i) text += static_cast<char>('a' + i * 7 % 26);
+    ImportanceOptions options;
+    options.chunk = 32;
+    options.max_chunks = 3;
+    options.n_threads = 2;
+    const auto report = collect_importance(*model, text, out, options);
+    cr_assert(report.has_value(), "%s", why(report));
+    cr_expect(same(report->n_chunks, 3u) && same(report->n_tokens, 96u));
+    const auto file = GgufFile::open(out), weights = GgufFile::open(path);
+    cr_assert(file && weights);
+    const auto ids = (*model)->tokenizer()->encode(text, true);
+    std::vector<int32_t> used(ids.begin(), ids.begin() + 96);
+    used[32] = used[64] = ids[0];  // each chunk begins anew
+    const auto expected = expected_squares(*weights, used);
+    const auto sums = tensor_values(*file, "blk.0.attn_k.weight.in_sum2");
+    cr_assert(same(sums.size(), expected.size()));
+    for (size_t i = 0; i < sums.size(); ++i) {
+      cr_expect(std::fabs(sums[i] - expected[i]) <= 1e-4 * expected[i], "%s: column %zu", type, i);
+    }
+    cr_expect(same(tensor_values(*file, "blk.0.attn_k.weight.counts")[0], 96.0f));
+    cr_expect(file->find_tensor("output.weight.in_sum2") == nullptr);
+    // The bits do not depend on threads and instruction set, and quantize() takes the file.
+    options.n_threads = 1;
+    options.isa = "scalar";
+    cr_assert(collect_importance(*model, text, again, options).has_value());
+    cr_expect(same(test::read_file(again), test::read_file(out)));
+    cr_expect(quantize(path, dir.file("q"), QuantizeOptions{"Q4_0", {}, out, 1}).has_value());
+    options.output = true;
+    cr_assert(collect_importance(*model, text, again, options).has_value());
+    cr_expect(same(report->n_tensors + 1, GgufFile::open(again)->tensors().size() / 2));
+    options.chunk = 1000;
+    cr_expect(is_error(collect_importance(*model, text, out, options), EINVAL, {"1000"}));
+    options.chunk = 1;
+    cr_expect(is_error(collect_importance(*model, text, out, options), EINVAL, {"chunks of 1"}));
+  }
 }

@@ -20,6 +20,7 @@ constexpr CommandEntry kCommands[] = {
     {"perplexity", "measure how well a model predicts a text", add_perplexity},
     {"bench", "measure prefill and decode speed", add_bench},
     {"quantize", "rewrite a GGUF file in another format", add_quantize},
+    {"imatrix", "find out which columns of a model's matrices matter", add_imatrix},
     {"synth", "make a model of random weights for measurements", add_synth},
 };
 

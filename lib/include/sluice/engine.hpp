@@ -56,6 +56,10 @@ class Model {
 // (ECANCELED).
 using LoadProgress = std::function<bool(uint64_t done, uint64_t total)>;
 
+// Sees a row of activations that a matrix of the model is multiplied with, before any rounding to
+// what its kernel takes. Called from step().
+using MatmulObserver = std::function<void(const std::string& tensor, std::span<const float> x)>;
+
 struct EngineOptions {
   // "cpu"; "emu": a board within this process; "/dev/sluiceN"; "auto": the first board with the
   // Device Interface that has a queue free, else the CPU.
@@ -70,6 +74,7 @@ struct EngineOptions {
   EmulatorOptions emulator;       // of device "emu"; its threads and ISA are those below
   std::shared_ptr<Device> board;  // an open board, used instead of opening `device`
   LoadProgress progress;          // called from create() only
+  MatmulObserver observer;        // of the CPU, one thread's work at a time; not with a board
 
   unsigned n_threads = 0;           // 0: as many as the process may use (affinity, cgroup quota)
   std::string isa;                  // "scalar", "avx2", "avx512"; empty: $SLUICE_ISA, else the best

@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <sluice/engine.hpp>
 #include <sluice/result.hpp>
 
 namespace sluice {
@@ -50,6 +52,29 @@ Result<std::vector<QuantizedTensor>> quantize(const std::string& in, const std::
 Result<std::vector<QuantizedTensor>> quantize(const std::string& in, const std::string& out,
                                               std::string_view type, unsigned n_threads = 0,
                                               const Progress& progress = {});
+
+struct ImportanceOptions {
+  uint32_t chunk = 512;     // tokens that are run together, from an empty context
+  uint32_t max_chunks = 0;  // 0: all of the text
+  bool output = false;      // the output matrix, too
+  unsigned n_threads = 0;   // as EngineOptions
+  std::string isa;
+};
+
+struct ImportanceReport {
+  uint32_t n_chunks = 0;
+  uint64_t n_tokens = 0;
+  size_t n_tensors = 0;
+};
+
+// Runs a text through a model and writes an importance matrix for quantize() to `out`: for each
+// matrix the sums of squares of what its columns were multiplied with (GGUF, as llama.cpp's imatrix
+// tool writes it). The progress counts chunks. EINVAL: the text is shorter than a chunk, or a chunk
+// longer than the context.
+Result<ImportanceReport> collect_importance(std::shared_ptr<const Model> model,
+                                            const std::string& text, const std::string& out,
+                                            const ImportanceOptions& options = {},
+                                            const Progress& progress = {});
 
 // A named choice of formats for the tensors of a model.
 struct QuantizeMix {
