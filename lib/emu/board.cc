@@ -23,6 +23,8 @@ namespace {
 constexpr std::chrono::nanoseconds kLongestSpin = std::chrono::microseconds(100);
 constexpr std::chrono::nanoseconds kLongestSpinFewCpus = std::chrono::microseconds(60);
 constexpr unsigned kFewCpus = 2;
+// Between two looks of a board that nobody can ring.
+constexpr std::chrono::nanoseconds kLook = std::chrono::milliseconds(1);
 
 std::chrono::nanoseconds default_spin() {
   const unsigned n = usable_cpus();
@@ -161,7 +163,7 @@ bool Board::pass() {
 }
 
 void Board::set_idle(bool idle) {
-  if (!works()) return;
+  if (!works() || surface_.silent) return;
   for (const BoardQueue& queue : queues_) {
     if (queue.enabled) store(registers_.doorbell(queue.index).idle, idle ? 1u : 0u);
   }
@@ -173,6 +175,7 @@ std::optional<Board::Time> Board::next_deadline() const {
   const auto consider = [&](std::optional<Time> t) {
     if (t && (!nearest || *t < *nearest)) nearest = t;
   };
+  if (surface_.silent) consider(std::chrono::steady_clock::now() + kLook);
   if (!works()) return nearest;
   consider(clock_.next_event());
   for (const BoardQueue& queue : queues_) {

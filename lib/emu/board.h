@@ -33,6 +33,7 @@ struct Surface {
   uint64_t memory_size = 0;
   uint64_t memory_offset = 0;  // what the control page says about it
   uint32_t n_vectors = 1;
+  bool silent = false;  // nobody can ring, nor be interrupted: the board looks every so often
 };
 
 inline constexpr uint32_t kMaxEntries = 4096;

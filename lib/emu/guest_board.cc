@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A board for a QEMU guest: registers and device memory in one file, which is the guest's BAR 2.
+// A board for a QEMU guest: registers and device memory in one file, which is the guest's BAR 2, or
+// in a piece of the file that is the guest's memory.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -9,6 +10,7 @@
 
 #include <bit>
 #include <cerrno>
+#include <cstring>
 #include <mutex>
 
 #include "emu/arena.h"
@@ -37,6 +39,7 @@ Result<Fd> make_eventfd() {
 struct GuestBoard::Impl final : BoardHost {
   EmulatorOptions options;
   Fd bar_file;
+  uint64_t bar_offset = 0;  // of the board in that file
   MemoryMap bar;
   GuestMemory guest_memory;
   std::vector<Fd> vectors;
@@ -47,9 +50,13 @@ struct GuestBoard::Impl final : BoardHost {
   EmulatorStatus last;           // of the guest that went
   std::unique_ptr<Board> board;  // goes first: its thread calls the rest
 
-  Impl(const EmulatorOptions& o, const std::string& memory) : options(o), guest_memory(memory) {}
+  Impl(const EmulatorOptions& o, const std::string& memory, uint64_t base = 0)
+      : options(o), guest_memory(memory, base) {}
 
+  Result<void> check_size() const;
   Result<void> set_up(const std::string& socket);
+  Result<void> set_up_within(const std::string& memory, uint64_t offset);
+  Result<void> start(uint32_t n_vectors);
   void guest_gone();
 
   std::byte* dma(uint64_t address, uint64_t length) override {
@@ -65,21 +72,39 @@ struct GuestBoard::Impl final : BoardHost {
     return static_cast<std::byte*>(bar.data()) + kMemoryOffset + offset;
   }
   void interrupt(uint32_t vector) override {
+    if (vectors.empty()) return;
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(vectors[vector].get(), &one, sizeof(one));
   }
   void forget_memory() override {
     // Zeros for the next user, and the host has its pages back.
-    ::fallocate(bar_file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kMemoryOffset,
+    ::fallocate(bar_file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                static_cast<off_t>(bar_offset + kMemoryOffset),
                 static_cast<off_t>(bar.size() - kMemoryOffset));
   }
 };
 
+Result<void> GuestBoard::Impl::check_size() const {
+  if (std::has_single_bit(options.memory_size) && options.memory_size >= kLeastBar) return {};
+  return fail(EINVAL, fmt::format("memory of {} bytes: expected a power of two from {} on",
+                                  options.memory_size, kLeastBar));
+}
+
+Result<void> GuestBoard::Impl::start(uint32_t n_vectors) {
+  Surface surface;
+  surface.window = static_cast<std::byte*>(bar.data());
+  surface.memory_size = options.memory_size - kMemoryOffset;
+  surface.memory_offset = kMemoryOffset;
+  surface.n_vectors = n_vectors;
+  surface.silent = !server;
+  SLUICE_TRY(board, Board::create(options, surface, *this));
+  if (server) board->set_notify_word(IvshmemServer::doorbell_value());
+  board->start();
+  return {};
+}
+
 Result<void> GuestBoard::Impl::set_up(const std::string& socket) {
-  if (!std::has_single_bit(options.memory_size) || options.memory_size < kLeastBar) {
-    return fail(EINVAL, fmt::format("memory of {} bytes: expected a power of two from {} on",
-                                    options.memory_size, kLeastBar));
-  }
+  SLUICE_CHECK(check_size());
   SLUICE_TRY(bar_file, make_memory_file(options.memory_size));
   SLUICE_TRY(bar, MemoryMap::map(bar_file, 0, options.memory_size, PROT_READ | PROT_WRITE,
                                  MAP_SHARED, "device memory"));
@@ -90,15 +115,28 @@ Result<void> GuestBoard::Impl::set_up(const std::string& socket) {
   }
   SLUICE_TRY(IvshmemServer listening, IvshmemServer::listen(socket));
   server = std::move(listening);
-  Surface surface;
-  surface.window = static_cast<std::byte*>(bar.data());
-  surface.memory_size = options.memory_size - kMemoryOffset;
-  surface.memory_offset = kMemoryOffset;
-  surface.n_vectors = options.n_queues + 1;
-  SLUICE_TRY(board, Board::create(options, surface, *this));
-  board->set_notify_word(IvshmemServer::doorbell_value());
-  board->start();
-  return {};
+  return start(options.n_queues + 1);
+}
+
+Result<void> GuestBoard::Impl::set_up_within(const std::string& memory, uint64_t offset) {
+  SLUICE_CHECK(check_size());
+  SLUICE_TRY(bar_file, open_file(memory, O_RDWR));
+  const off_t size = ::lseek(bar_file.get(), 0, SEEK_END);
+  if (size < 0 || offset % kMemoryOffset != 0 || offset > static_cast<uint64_t>(size) ||
+      options.memory_size > static_cast<uint64_t>(size) - offset) {
+    return fail(EINVAL,
+                fmt::format("{}: a board of {} bytes at {:#x}: expected it inside a file of "
+                            "{} bytes, at a multiple of {:#x}",
+                            memory, options.memory_size, offset, size, kMemoryOffset));
+  }
+  bar_offset = offset;
+  SLUICE_TRY(bar, MemoryMap::map(bar_file, offset, options.memory_size, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED, memory));
+  // Registers of a board that was there before are not this one's.
+  std::memset(bar.data(), 0, kMemoryOffset);
+  SLUICE_TRY(stop, make_eventfd());
+  connected = true;
+  return start(1);
 }
 
 // The board's thread is done with the guest's memory when it has been off and on again.
@@ -124,8 +162,28 @@ Result<GuestBoard> GuestBoard::create(const EmulatorOptions& options, const std:
   return GuestBoard(std::move(impl));
 }
 
+Result<GuestBoard> GuestBoard::create_within(const EmulatorOptions& options,
+                                             const std::string& guest_memory, uint64_t base,
+                                             uint64_t address) {
+  if (address < base) {
+    return fail(EINVAL, fmt::format("a board at {:#x}: expected it above the memory's beginning at "
+                                    "{:#x}",
+                                    address, base));
+  }
+  auto impl = std::make_unique<Impl>(options, guest_memory, base);
+  SLUICE_CHECK(impl->set_up_within(guest_memory, address - base));
+  return GuestBoard(std::move(impl));
+}
+
 Result<void> GuestBoard::serve() {
   Impl& s = *impl_;
+  if (!s.server) {
+    pollfd fd = {s.stop.get(), POLLIN, 0};
+    while (::poll(&fd, 1, -1) < 0) {
+      if (errno != EINTR) return fail_errno(errno, "emulated board", "wait");
+    }
+    return {};
+  }
   for (;;) {
     pollfd fds[] = {{s.stop.get(), POLLIN, 0},
                     {s.server->listening(), POLLIN, 0},

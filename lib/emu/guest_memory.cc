@@ -38,7 +38,9 @@ void GuestMemory::close() {
 
 std::byte* GuestMemory::dma(uint64_t address, uint64_t length) {
   const std::lock_guard lock(mutex_);
-  if (!open() || address > map_.size() || length > map_.size() - address) return nullptr;
+  if (!open() || address < base_) return nullptr;
+  address -= base_;
+  if (address > map_.size() || length > map_.size() - address) return nullptr;
   return static_cast<std::byte*>(map_.data()) + address;
 }
 
@@ -58,12 +60,14 @@ std::shared_ptr<PagedView> GuestMemory::map_pages(std::vector<uint64_t> pages, u
     size_t n = 1;
     while (i + n < pages.size() && pages[i + n] == pages[i] + n * page) ++n;
     const uint64_t bytes = std::min(n * page, size - i * page);
-    if (pages[i] % std::min(page, std::bit_ceil(bytes)) != 0 || pages[i] > map_.size() ||
-        bytes > map_.size() - pages[i]) {
+    if (pages[i] < base_) return nullptr;
+    const uint64_t at = pages[i] - base_;
+    if (pages[i] % std::min(page, std::bit_ceil(bytes)) != 0 || at > map_.size() ||
+        bytes > map_.size() - at) {
       return nullptr;
     }
     if (::mmap(base + i * page, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file_.get(),
-               static_cast<off_t>(pages[i])) == MAP_FAILED) {
+               static_cast<off_t>(at)) == MAP_FAILED) {
       return nullptr;
     }
     i += n;

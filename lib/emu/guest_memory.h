@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory of a QEMU guest, which is a file: a bus address is an offset in it.
+// The memory of a QEMU guest, which is a file: a bus address is an offset in it, from a base on.
 #ifndef SLUICE_LIB_EMU_GUEST_MEMORY_H
 #define SLUICE_LIB_EMU_GUEST_MEMORY_H
 
@@ -15,7 +15,7 @@ namespace sluice::emu {
 
 class GuestMemory {
  public:
-  explicit GuestMemory(std::string path) : path_(std::move(path)) {}
+  explicit GuestMemory(std::string path, uint64_t base = 0) : path_(std::move(path)), base_(base) {}
 
   // Until then the file is mapped as it was when it was first needed; a guest that starts anew may
   // have a new one.
@@ -29,6 +29,7 @@ class GuestMemory {
  private:
   Result<void> open();
   const std::string path_;
+  const uint64_t base_;
   std::mutex mutex_;  // what follows
   Fd file_;
   MemoryMap map_;

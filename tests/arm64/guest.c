@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tests of the arm64 guest: QEMU's edu on the PCI bus, and a PL061 GPIO block, a plain board of the
-// platform bus. In C, static, with the driver's header alone: no library of this architecture is
+// The tests of the arm64 guest: QEMU's edu on the PCI bus; a PL061 GPIO block, a plain board of the
+// platform bus; and a board with the Device Interface there, which sluice-emu serves. In C, static, with the driver's header alone: no library of this architecture is
 // needed. Prints `ok NAME` or `not ok NAME: why` for each; `--list` names them.
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sluice.h>
+#include <sluice_sdi.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 #define EDU_ID 0x010000ed
 #define EDU_LIVENESS 0x04
 #define GPIO_NAME "9030000.pl061"
+#define SDI_NAME "50000000.npu"
+#define SDI_MEMORY (63ul << 20)  // tests/arm64/run gives it 64 MiB, of which one is registers
 #define PAGE 4096
 
 // The PL061. A store to its data register changes only the pins that bits 9 to 2 of the address name.
@@ -238,12 +241,136 @@ static void unbinding_takes_mappings_back(const char* bus, const char* name) {
   if (at) same((unsigned long)signal_of_read(at), 0, "signal of a new mapping");
 }
 
+static void a_device_tree_makes_boards_with_the_interface(void) {
+  const int fd = open_board(SDI_NAME);
+  if (fd < 0) return;
+  const struct sluice_info info = info_of(fd);
+  same(info.bus, SLUICE_BUS_PLATFORM, "bus");
+  same(info.kind, SLUICE_BOARD_SDI, "kind");
+  same(info.state, SLUICE_STATE_BUS_MASTER, "state: no interrupts");
+  same(info.memory_size, SDI_MEMORY, "device memory");
+  same(info.n_queues, info.n_queues_free, "free queues");
+  same(reg_read(fd, 0, 32), SLUICE_SDI_MAGIC, "magic");
+}
+
+static unsigned allocate(int fd, unsigned kind, unsigned long length) {
+  struct sluice_alloc alloc = {.size = sizeof(alloc), .kind = kind, .length = length};
+  same((unsigned long)call(fd, SLUICE_IOC_ALLOC, &alloc), 0, "ALLOC");
+  return alloc.handle;
+}
+
+static void grant(int fd, unsigned queue, unsigned segment, unsigned handle, unsigned long length) {
+  struct sluice_grant arg = {.size = sizeof(arg),
+                             .flags = SLUICE_GRANT_READ | SLUICE_GRANT_WRITE,
+                             .queue = queue,
+                             .segment = segment,
+                             .handle = handle,
+                             .length = length};
+  same((unsigned long)call(fd, SLUICE_IOC_GRANT, &arg), 0, "GRANT");
+}
+
+// One COPY, carried out.
+static void copy(int fd, unsigned queue, unsigned long src, unsigned long dst, unsigned long length) {
+  struct sluice_sdi_entry entry = {.opcode = SLUICE_SDI_ENTRY_COPY, .id = 7};
+  entry.copy.src = src;
+  entry.copy.dst = dst;
+  entry.copy.length = length;
+  struct sluice_submit submit = {
+      .size = sizeof(submit), .queue = queue, .count = 1, .entries = (uintptr_t)&entry};
+  same((unsigned long)call(fd, SLUICE_IOC_SUBMIT, &submit), 0, "SUBMIT");
+  struct sluice_sdi_completion done = {.status = 0xffff};
+  struct sluice_wait wait = {.size = sizeof(wait),
+                             .queue = queue,
+                             .count = 1,
+                             .timeout_ns = 10000000000ull,
+                             .completions = (uintptr_t)&done};
+  same((unsigned long)call(fd, SLUICE_IOC_WAIT, &wait), 0, "WAIT");
+  same(done.id, 7, "id of the completion");
+  same(done.status, SLUICE_SDI_OK, "status of the completion");
+}
+
+static uint8_t* map_object(int fd, unsigned handle, unsigned long length) {
+  struct sluice_map map = {.size = sizeof(map),
+                           .flags = SLUICE_MAP_OBJECT,
+                           .window = handle,
+                           .type = SLUICE_MAP_NATIVE,
+                           .length = length};
+  same((unsigned long)call(fd, SLUICE_IOC_MAP, &map), 0, "MAP of an object");
+  void* at = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)map.cookie);
+  if (at != MAP_FAILED) return at;
+  fail("mmap of an object: %s", strerror(errno));
+  return NULL;
+}
+
+// Host to device and back by the board's DMA; and what the CPU sees of device memory.
+static void a_board_of_the_platform_bus_copies(void) {
+  enum { kBytes = 3 * PAGE };
+  const int fd = open_board(SDI_NAME);
+  if (fd < 0) return;
+  struct sluice_queue queue = {
+      .size = sizeof(queue), .flags = SLUICE_QUEUE_KERNEL, .n_entries = 16, .n_segments = 4};
+  same((unsigned long)call(fd, SLUICE_IOC_QUEUE, &queue), 0, "QUEUE");
+  const unsigned host = allocate(fd, SLUICE_ALLOC_COHERENT, 2 * kBytes);
+  const unsigned pages = allocate(fd, SLUICE_ALLOC_PAGES, kBytes);
+  const unsigned device = allocate(fd, SLUICE_ALLOC_DEVICE, kBytes);
+  if (why[0]) return;
+  grant(fd, queue.handle, 0, host, 2 * kBytes);
+  grant(fd, queue.handle, 1, device, kBytes);
+  grant(fd, queue.handle, 2, pages, kBytes);
+  uint8_t* in_host = map_object(fd, host, 2 * kBytes);
+  uint8_t* in_pages = map_object(fd, pages, kBytes);
+  volatile uint8_t* in_device = map_object(fd, device, kBytes);
+  if (why[0]) return;
+  for (int i = 0; i < kBytes; i++) in_host[i] = (uint8_t)(i * 7 + i / PAGE);
+  copy(fd, queue.handle, SLUICE_SDI_ADDR(0, 0), SLUICE_SDI_ADDR(1, 0), kBytes);
+  for (int i = 0; i < kBytes; i++) same(in_device[i], in_host[i], "what the CPU sees in the device");
+  copy(fd, queue.handle, SLUICE_SDI_ADDR(1, 0), SLUICE_SDI_ADDR(0, kBytes), kBytes);
+  copy(fd, queue.handle, SLUICE_SDI_ADDR(1, 0), SLUICE_SDI_ADDR(2, 0), kBytes);
+  same((unsigned long)memcmp(in_host, in_host + kBytes, kBytes), 0, "what came back");
+  same((unsigned long)memcmp(in_host, in_pages, kBytes), 0, "what came back to pages");
+}
+
+static void a_board_of_the_platform_bus_is_reset(void) {
+  const int fd = open_board(SDI_NAME);
+  if (fd < 0) return;
+  struct sluice_queue queue = {
+      .size = sizeof(queue), .flags = SLUICE_QUEUE_KERNEL, .n_entries = 16, .n_segments = 4};
+  same((unsigned long)call(fd, SLUICE_IOC_QUEUE, &queue), 0, "QUEUE");
+  struct sluice_reset reset = {.size = sizeof(reset)};
+  same((unsigned long)call(fd, SLUICE_IOC_RESET, &reset), 0, "RESET");
+  struct sluice_sdi_completion done;
+  struct sluice_wait wait = {.size = sizeof(wait),
+                             .queue = queue.handle,
+                             .count = 1,
+                             .completions = (uintptr_t)&done};
+  same((unsigned long)call(fd, SLUICE_IOC_WAIT, &wait), ECONNRESET, "WAIT of a queue from before");
+  close(fd);
+  a_board_of_the_platform_bus_copies();
+}
+
+// Types that only x86 can give to RAM.
+static void memory_types_of_ram_are_refused(void) {
+  static const unsigned kinds[] = {SLUICE_ALLOC_UNCACHED, SLUICE_ALLOC_WRITE_COMBINED};
+  const int fd = open_board(SDI_NAME);
+  if (fd < 0) return;
+  for (int i = 0; i < 2; i++) {
+    struct sluice_alloc alloc = {.size = sizeof(alloc), .kind = kinds[i], .length = PAGE};
+    same((unsigned long)call(fd, SLUICE_IOC_ALLOC, &alloc), EOPNOTSUPP, "ALLOC");
+  }
+}
+
 static void unbinding_takes_mappings_back_pci(void) {
   unbinding_takes_mappings_back("pci", EDU_NAME);
 }
 
 static void unbinding_takes_mappings_back_platform(void) {
   unbinding_takes_mappings_back("platform", GPIO_NAME);
+}
+
+static void a_board_with_the_interface_comes_back(void) {
+  write_file("/sys/bus/platform/drivers/sluice/unbind", SDI_NAME);
+  write_file("/sys/bus/platform/drivers/sluice/bind", SDI_NAME);
+  a_board_of_the_platform_bus_copies();
 }
 
 static const struct {
@@ -256,8 +383,13 @@ static const struct {
     TEST(a_pin_is_switched_by_mapping_and_by_ioctl),
     TEST(a_line_is_masked_until_it_is_asked_for_again),
     TEST(memory_that_cannot_be_had_is_refused),
+    TEST(a_device_tree_makes_boards_with_the_interface),
+    TEST(a_board_of_the_platform_bus_copies),
+    TEST(a_board_of_the_platform_bus_is_reset),
+    TEST(memory_types_of_ram_are_refused),
     TEST(unbinding_takes_mappings_back_pci),
     TEST(unbinding_takes_mappings_back_platform),
+    TEST(a_board_with_the_interface_comes_back),
 };
 
 int main(int argc, char** argv) {

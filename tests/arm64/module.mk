@@ -25,6 +25,6 @@ $(ARM64)/guest_tests: tests/arm64/guest.c kernel/uapi/sluice.h | $(O)/.need-arm6
 	$(Q)mkdir -p $(@D) && $(ARM64_CROSS)gcc -std=gnu11 -O2 -static $(WARN) -Ikernel/uapi -o $@ $<
 
 .PHONY: check-arm64
-check-arm64: $(ARM64_COPY)/sluice.ko $(ARM64)/guest_tests | $(O)/.need-kernel $(O)/.need-vm
+check-arm64: $(ARM64_COPY)/sluice.ko $(ARM64)/guest_tests $(O)/bin/sluice-emu | $(O)/.need-kernel $(O)/.need-vm
 	$(Q)tests/arm64/run --fetched $(ARM64)/debian --module $(ARM64_COPY)/sluice.ko \
-		--tests $(ARM64)/guest_tests --names tests/arm64/guest.c --work $(ARM64)/work
+		--emulator $(O)/bin/sluice-emu --tests $(ARM64)/guest_tests --names tests/arm64/guest.c --work $(ARM64)/work

@@ -217,6 +217,46 @@ Test(emu_guest, the_next_guest_finds_a_fresh_board) {
   cr_expect(same(next.request(SLUICE_SDI_ACTION_RESET), SLUICE_SDI_RESULT_OK));
 }
 
+// A piece of the guest's memory, with nothing to ring and nothing that rings.
+Test(emu_guest, a_board_lies_within_its_guests_memory) {
+  constexpr uint64_t kBase = 0x40000000, kAt = 8 << 20, kRam = 16 << 20;
+  const TempDir dir;
+  const std::string ram = dir.file("ram");
+  write_file(ram, std::string(kRam, '\xff'));
+  EmulatorOptions options;
+  options.memory_size = kBar;
+  options.n_threads = 1;
+  GuestBoard board = must(GuestBoard::create_within(options, ram, kBase, kBase + kAt));
+  std::thread server([&] { static_cast<void>(board.serve()); });
+  const Fd file = must(open_file(ram, O_RDWR));
+  const MemoryMap map =
+      must(MemoryMap::map(file, 0, kRam, PROT_READ | PROT_WRITE, MAP_SHARED, ram));
+  auto* bytes = static_cast<std::byte*>(map.data());
+  emu::Registers r(bytes + kAt);
+  cr_expect(same(r.control().magic, SLUICE_SDI_MAGIC));
+  cr_expect(same(r.control().capabilities & SLUICE_SDI_CAP_NOTIFY, 0u));
+  cr_expect(same(r.control().n_vectors, 1u) && same(r.control().memory_offset, 1u << 20));
+  const uint32_t word = SLUICE_SDI_REQUEST(1, SLUICE_SDI_ACTION_RESET);
+  emu::store(r.control().request, word);
+  for (int i = 0; i < 5000 && emu::load(r.control().acknowledge) != word; ++i) {
+    std::this_thread::sleep_for(1ms);
+  }
+  cr_expect(same(emu::load(r.control().acknowledge), word), "it does not look by itself");
+  cr_expect(same(emu::load(r.control().result), SLUICE_SDI_RESULT_OK));
+  cr_expect(bytes[kAt + (1 << 20)] == std::byte{0}, "its memory is not empty");
+  cr_expect(bytes[kAt - 1] == std::byte{0xff} && bytes[kAt + kBar] == std::byte{0xff},
+            "memory of the guest has changed");
+  board.stop();
+  server.join();
+
+  cr_expect(is_error(GuestBoard::create_within(options, ram, kBase, kAt), EINVAL, {"0x40000000"}));
+  for (const uint64_t at : {kRam - kBar / 2, kRam, ~uint64_t{0} - kBase, kAt + 4096}) {
+    cr_expect(is_error(GuestBoard::create_within(options, ram, kBase, kBase + at), EINVAL,
+                       {"16777216 bytes", "multiple"}));
+  }
+  cr_expect(is_error(GuestBoard::create_within(options, "no-such", 0, 0), ENOENT, {"no-such"}));
+}
+
 Test(emu_guest, options_are_checked) {
   const TempDir dir;
   EmulatorOptions options;

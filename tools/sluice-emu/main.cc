@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// sluice-emu: the emulated board as a PCI device of a QEMU guest. Serves guests until it is told to
-// end, and says what the board has done and how long silicon of the given figures would have taken.
+// sluice-emu: the emulated board of a QEMU guest, as a PCI device or as a piece of its memory.
+// Serves guests until it is told to end, and says what the board has done and how long silicon of
+// the given figures would have taken.
 #include <pthread.h>
 #include <signal.h>
 
@@ -28,6 +29,7 @@ struct Arguments {
   std::string memory = "256M", mac_per_cycle, bandwidth, clock;
   std::vector<std::string> faults;
   EmulatorOptions options;
+  uint64_t address = 0, base = 0;
   bool json = false, status = false;
 };
 
@@ -44,9 +46,15 @@ std::string is_fault(const std::string& text) {
 
 void add_options(CLI::App& app, Arguments& a) {
   app.set_version_flag("--version", SLUICE_VERSION);
-  app.add_option("--ivshmem", a.socket, "Unix socket for QEMU's ivshmem-doorbell")
-      ->required()
+  auto* place = app.add_option_group("place")->require_option(1);
+  place->add_option("--ivshmem", a.socket, "Unix socket for QEMU's ivshmem-doorbell")
       ->type_name("SOCKET");
+  auto* within = place->add_option("--within", a.address,
+                                   "Instead: physical address of a board in the guest's memory, "
+                                   "without notify and interrupts");
+  app.add_option("--memory-base", a.base,
+                 "Physical address of the first byte of the guest's memory")
+      ->needs(within);
   app.add_option("--guest-memory", a.guest_memory, "File that backs the guest's memory")
       ->required()
       ->type_name("FILE");
@@ -98,7 +106,9 @@ int serve(const Arguments& a) {
   for (const int s : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&signals, s);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  auto board = sluice::GuestBoard::create(a.options, a.socket, a.guest_memory);
+  auto board = a.socket.empty()
+                   ? sluice::GuestBoard::create_within(a.options, a.guest_memory, a.base, a.address)
+                   : sluice::GuestBoard::create(a.options, a.socket, a.guest_memory);
   if (!board) {
     complain(kProgram, board.error().message);
     return kFailed;

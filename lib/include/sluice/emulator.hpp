@@ -66,15 +66,22 @@ struct EmulatorStatus {
   std::vector<Op> ops;  // those that have been carried out
 };
 
-// The emulated board as a PCI device of a QEMU guest: `-device ivshmem-doorbell` connects to a unix
-// socket and gets windows, doorbell and interrupts; DMA goes to the file that backs the guest's
-// memory (`-object memory-backend-file,share=on`), at most 2 GiB of it.
+// The emulated board of a QEMU guest, as a PCI device: `-device ivshmem-doorbell` connects to a
+// unix socket and gets windows, doorbell and interrupts; DMA goes to the file that backs the
+// guest's memory (`-object memory-backend-file,share=on`), at most 2 GiB of it.
 class GuestBoard {
  public:
   // `memory_size` of the options is the BAR's, a power of two from 2 MiB; its first MiB holds the
   // registers. EINVAL: the options; EADDRINUSE: somebody serves that socket.
   static Result<GuestBoard> create(const EmulatorOptions& options, const std::string& socket,
                                    const std::string& guest_memory);
+  // The board as a piece of the guest's memory itself, for a platform device with no more than
+  // that: no notify register, no interrupts; the board looks at its registers every millisecond.
+  // The file begins at physical address `base` of the guest, the registers are at `address`, and
+  // device memory is behind them. EINVAL: the options, or a place that is not in the file.
+  static Result<GuestBoard> create_within(const EmulatorOptions& options,
+                                          const std::string& guest_memory, uint64_t base,
+                                          uint64_t address);
   GuestBoard(GuestBoard&&) noexcept;
   GuestBoard& operator=(GuestBoard&&) noexcept;
   ~GuestBoard();
