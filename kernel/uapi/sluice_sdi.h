@@ -479,19 +479,31 @@ struct sluice_sdi_tensor {
  * Operations. N is the number of rows (tokens or outputs) of the destination.
  * dst and src are tensors; a shape is written fastest dimension first.
  */
-#define SLUICE_SDI_OP_EMBED 1      /* dst f32[D,N] = rows of src0[D,V] at the step's tokens; imm0 f32 scale */
-#define SLUICE_SDI_OP_RMS_NORM 2   /* dst f32[D,N] or [D,H,N] = src0 / rms(src0) * src1 f32[D]; imm0 f32 epsilon */
+#define SLUICE_SDI_OP_EMBED 1      /* dst f32[D,N] = rows of src0[D,V] at the step's tokens */
+#define SLUICE_SDI_OP_RMS_NORM 2   /* dst f32[D,N] or [D,H,N] = src0 / rms(src0) * src1 f32[D] */
 #define SLUICE_SDI_OP_QUANTIZE 3   /* dst a8 or a8k[D,N] = src0 f32[D,N] */
 #define SLUICE_SDI_OP_MATMUL 4     /* dst f32[M,N] = src0[K,M] x src1[K,N] */
-#define SLUICE_SDI_OP_ROPE_TABLE 5 /* dst f32[R,N] = (cos, sin) pairs of src0 i64[R/2] x position; imm0 source, imm1 f32 magnitude */
-#define SLUICE_SDI_OP_ROPE 6       /* dst f32[D,H,N] = src0 rotated by src1 f32[R,N]; imm0 pairing */
+#define SLUICE_SDI_OP_ROPE_TABLE 5 /* dst f32[R,N] = (cos, sin) pairs of src0 i64[R/2] x position */
+#define SLUICE_SDI_OP_ROPE 6       /* dst f32[D,H,N] = src0 rotated by src1 f32[R,N] */
 #define SLUICE_SDI_OP_KV_WRITE 7   /* dst f16[D,S] at the step's slots = src0 f32[D,N] */
-#define SLUICE_SDI_OP_ATTENTION 8  /* dst f32[D,H,N] = softmax(src0 or src1 . src2) src3; imm0 f32 scale, imm1 f32 soft cap, imm2 window */
-#define SLUICE_SDI_OP_GLU 9        /* dst f32[D,N] = f(src0) * src1; imm0 f */
+#define SLUICE_SDI_OP_ATTENTION 8  /* dst f32[D,H,N] = softmax(src0 or src1 . src2) src3 */
+#define SLUICE_SDI_OP_GLU 9        /* dst f32[D,N] = f(src0) * src1 */
 #define SLUICE_SDI_OP_SELECT 10    /* dst f32[D,outputs] = rows of src0 f32[D,tokens] at the step's outputs */
 #define SLUICE_SDI_OP_ADD 11       /* dst f32[D,N] = src0 + src1 f32[D,N] or [D] */
-#define SLUICE_SDI_OP_SOFTCAP 12   /* dst f32[D,N] = c tanh(src0 / c); imm0 f32 c */
+#define SLUICE_SDI_OP_SOFTCAP 12   /* dst f32[D,N] = c tanh(src0 / c) */
 #define SLUICE_SDI_N_OPS 13
+
+/*
+ * Immediates, by operation; an f32 is its bits, and where it says "or 0" all bits
+ * 0 mean that there is none.
+ *   EMBED       0: f32 scale or 0
+ *   RMS_NORM    0: f32 epsilon
+ *   ROPE_TABLE  0: which positions, 1: f32 magnitude or 0
+ *   ROPE        0: pairing
+ *   ATTENTION   0: f32 scale, 1: f32 soft cap or 0, 2: window in tokens or 0
+ *   GLU         0: what the gate goes through
+ *   SOFTCAP     0: f32 c
+ */
 
 /* Flags of a command. */
 #define SLUICE_SDI_FLAG_ADD 1 /* MATMUL: dst = dst + product */
