@@ -113,9 +113,17 @@ Bytes read_file(const std::string& path) {
 
 std::vector<Seed> make_seeds(const std::string& folder) {
   std::vector<Seed> seeds{make_every_type()};
-  for (const char* type : {"Q8_0", "F16", "F32"}) {
+  // Of every architecture, and every scaling of positions.
+  const SynthOptions kinds[] = {
+      {"tiny", "llama", "Q8_0", "none"},    {"tiny", "llama", "F16", "none"},
+      {"tiny", "llama", "F32", "linear"},   {"tiny", "qwen2", "F16", "none"},
+      {"tiny", "qwen3", "F16", "yarn"},     {"tiny", "phi3", "F16", "longrope"},
+      {"tiny", "gemma", "F16", "none"},     {"tiny", "gemma2", "F16", "none"},
+      {"tiny", "gemma3", "Q8_0", "linear"},
+  };
+  for (const SynthOptions& kind : kinds) {
     const std::string path = folder + "/seed";
-    if (!synthesize("tiny", type, path)) continue;
+    if (!synthesize(kind, path)) continue;
     const auto file = GgufFile::open(path);
     if (!file) continue;
     seeds.push_back(

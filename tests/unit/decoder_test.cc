@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include <sluice/engine.hpp>
+#include <sluice/gguf.hpp>
 #include <sluice/quantize.hpp>
 
 #include "ops/kernels/kernels.h"
@@ -68,6 +69,32 @@ std::string spelled(std::string file, const std::string& from, const std::string
     file.replace(at, from.size(), to);
   }
   return file;
+}
+
+// The file with another key.
+std::string with_key(const std::string& file, const std::string& key, const GgufValue& value) {
+  const auto from = GgufFile::from_memory(std::as_bytes(std::span(file)), "m.gguf");
+  cr_assert(from.has_value(), "%s", why(from));
+  const test::TempDir dir;
+  auto to = GgufWriter::create(dir.file("m.gguf"));
+  cr_assert(to.has_value(), "%s", why(to));
+  for (const GgufKeyValue& kv : from->metadata()) to->set(kv.key, kv.value);
+  to->set(key, value);
+  for (const GgufTensor& t : from->tensors()) {
+    cr_assert(to->add_tensor(t.name, t.type, std::span(t.shape).first(t.rank)).has_value());
+  }
+  for (const GgufTensor& t : from->tensors()) cr_assert(to->write(from->data(t)).has_value());
+  cr_assert(to->finish().has_value());
+  return test::read_file(dir.file("m.gguf"));
+}
+
+GgufValue number(uint64_t value) { return {GgufType::kU32, value}; }
+
+GgufValue flags(std::vector<uint64_t> values) {
+  auto array = std::make_shared<GgufArray>();
+  array->element_type = GgufType::kBool;
+  array->elements = std::move(values);
+  return {GgufType::kArray, std::shared_ptr<const GgufArray>(std::move(array))};
 }
 
 std::vector<int32_t> some_tokens(uint32_t n) {
@@ -174,6 +201,38 @@ Test(decoder, a_window_that_holds_the_text_changes_nothing) {
     cr_expect(std::memcmp(less.data(), whole.data(), (n - 1) * row * sizeof(float)) == 0);
     cr_expect(!same_bits(less, whole));
   }
+}
+
+// A llama has a window only if it says so, and then in every layer.
+Test(decoder, a_llama_may_have_a_window) {
+  const std::string file = synthetic("llama", "F16"), key = "llama.attention.sliding_window";
+  const uint32_t n = test::lightest() ? 3 : 40;
+  const auto of = [&](const std::string& f) {
+    return logits_of(good(f), options_of(), 7, false, n);
+  };
+  const Floats whole = of(file);
+  cr_expect(same_bits(of(with_key(file, key, number(0))), whole));
+  cr_expect(same_bits(of(with_key(file, key, number(n))), whole));
+  cr_expect(!same_bits(of(with_key(file, key, number(n - 1))), whole));
+  cr_expect(is_error(load(with_key(file, key, {GgufType::kString, std::string("all")})), EBADMSG,
+                     {"llama.attention.sliding_window"}));
+}
+
+Test(decoder, a_file_may_say_which_layers_are_local) {
+  const std::string file = with(synthetic("gemma2", "F16"), "gemma2.attention.sliding_window", 2u);
+  const std::string key = "gemma2.attention.sliding_window_pattern";
+  const auto of = [](const std::string& f) {
+    return logits_of(good(f), options_of(), 7, false, 9);
+  };
+  const Floats usual = of(file);
+  cr_expect(same_bits(of(with_key(file, key, number(2))), usual));
+  cr_expect(same_bits(of(with_key(file, key, flags({1, 0}))), usual));
+  cr_expect(!same_bits(of(with_key(file, key, flags({0, 1}))), usual));
+  const Floats none = of(with(file, "gemma2.attention.sliding_window", 0u));
+  cr_expect(same_bits(of(with_key(file, key, number(1))), none));
+  cr_expect(same_bits(of(with_key(file, key, flags({0, 0}))), none));
+  cr_expect(!same_bits(of(with_key(file, key, flags({1, 1}))), usual));
+  cr_expect(is_error(load(with_key(file, key, flags({1, 0, 1}))), EBADMSG, {key, "2 flags"}));
 }
 
 // Angles are those for long contexts where there is room for one.
