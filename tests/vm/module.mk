@@ -6,6 +6,8 @@ VM_SRCS := $(sort $(wildcard tests/vm/*.cc)) tests/fuzz/ioctl/actor.cc
 # xf86drm.h finds the headers of the DRM interface by their bare names.
 $(O)/obj/tests/vm/guest_sdi_drm.o: EXTRA_FLAGS := -isystem /usr/include/libdrm
 
+$(VM_SRCS:%.cc=$(O)/obj/%.o) $(O)/obj/tests/fuzz/ioctl/fuzz.o: | $(O)/.need-vm
+
 $(VM)/guest_tests: $(VM_SRCS:%.cc=$(O)/obj/%.o) $(O)/lib/libsluice.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS) -luring -ldrm
@@ -64,7 +66,7 @@ check-kasan: $(KASAN)/module/sluice.ko $(KASAN)/importer/sluice_importer.ko $(O)
 # The ioctl fuzzer: ten minutes on the kernel that checks itself.
 $(O)/bin/ioctl-fuzz: $(O)/obj/tests/fuzz/ioctl/fuzz.o $(O)/obj/tests/fuzz/ioctl/actor.o
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^
+	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ -luring
 
 .PHONY: fuzz-ioctl
 fuzz-ioctl: $(KASAN)/module/sluice.ko $(O)/bin/ioctl-fuzz $(O)/bin/sluice-emu | $(O)/.need-build $(O)/.need-vm

@@ -270,6 +270,8 @@ Actor::Actor(const ActorOptions& options) : options_(options), random_(options.s
   ::mprotect(arena_ + 2 * kPage, kPage, PROT_NONE);
   buffer_.resize(1 << 16);
   boards_.reserve(kMostBoards);
+  // Some end with commands in flight.
+  has_ring_ = ::io_uring_queue_init(32, &ring_, IORING_SETUP_SQE128) == 0;
   if (options_.fail) failure_fd_ = ::open("/proc/thread-self/fail-nth", O_WRONLY | O_CLOEXEC);
 }
 
@@ -280,6 +282,7 @@ Actor::~Actor() {
   for (const int fd : fences_) ::close(fd);
   ::close(eventfd_);
   ::close(failure_fd_);
+  if (has_ring_) ::io_uring_queue_exit(&ring_);
   ::munmap(arena_, 3 * kPage);
 }
 
@@ -487,6 +490,35 @@ void Actor::copy_by_kernel() {
   }
 }
 
+// Commands, alone or linked, and what has come of those before.
+void Actor::uring() {
+  current_ = board();
+  if (!current_ || !has_ring_) return;
+  for (uint64_t n = 1 + below(8); n > 0; --n) {
+    io_uring_sqe* sqe = ::io_uring_get_sqe(&ring_);
+    if (!sqe) break;
+    std::memset(sqe, 0, 2 * sizeof(*sqe));
+    sluice_uring_cmd command = {};
+    command.queue = Ioctl::queue(*this, chance(90));
+    const sluice_sdi_entry e = Ioctl::entry(*this);
+    std::memcpy(command.entry, &e, sizeof(e));
+    sqe->opcode = IORING_OP_URING_CMD;
+    sqe->fd = current_->fd;
+    sqe->cmd_op = chance(97) ? SLUICE_URING_SUBMIT : static_cast<uint32_t>(interesting());
+    sqe->flags = chance(20) ? IOSQE_IO_LINK : chance(10) ? IOSQE_ASYNC : 0;
+    std::vector<uint8_t> bytes(sizeof(command));
+    std::memcpy(bytes.data(), &command, sizeof(command));
+    if (chance(options_.hostile / 4)) spoil(bytes);
+    std::memcpy(sqe->cmd, bytes.data(), bytes.size());
+  }
+  const bool failing = chance(options_.fail);
+  if (failing) arm_failure(true);
+  ::io_uring_submit(&ring_);
+  if (failing) arm_failure(false);
+  io_uring_cqe* done;
+  while (::io_uring_peek_cqe(&ring_, &done) == 0) ::io_uring_cqe_seen(&ring_, done);
+}
+
 void Actor::wait_a_little() {
   std::vector<pollfd> fds;
   for (const Board& b : boards_) fds.push_back({b.fd, POLLIN, 0});
@@ -551,7 +583,8 @@ void Actor::act() {
       {60, &Actor::call},      {5, &Actor::open_board},     {2, &Actor::close_board},
       {12, &Actor::map},       {12, &Actor::touch},         {5, &Actor::change_mapping},
       {8, &Actor::ring},       {4, &Actor::copy_by_kernel}, {4, &Actor::wait_a_little},
-      {4, &Actor::use_dmabuf}, {2, &Actor::have_a_child},   {2, &Actor::read_about},
+      {4, &Actor::use_dmabuf}, {8, &Actor::uring},          {2, &Actor::have_a_child},
+      {2, &Actor::read_about},
   };
   unsigned total = 0;
   for (const Choice& one : kChoices) total += one.weight;

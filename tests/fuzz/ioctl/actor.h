@@ -6,6 +6,8 @@
 #ifndef SLUICE_TESTS_FUZZ_IOCTL_ACTOR_H
 #define SLUICE_TESTS_FUZZ_IOCTL_ACTOR_H
 
+#include <liburing.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -65,6 +67,7 @@ class Actor {
   void change_mapping();
   void ring();
   void copy_by_kernel();
+  void uring();
   void wait_a_little();
   void use_dmabuf();
   void have_a_child();
@@ -81,6 +84,8 @@ class Actor {
   uint8_t* arena_;               // two pages and one that is not there
   std::vector<uint8_t> buffer_;  // what arguments point to
   int failure_fd_ = -1;
+  io_uring ring_ = {};
+  bool has_ring_ = false;
   uint64_t n_calls_ = 0, n_accepted_ = 0;
 };
 
