@@ -113,22 +113,42 @@ static void sluice_unpin(struct sluice_board *board)
 	spin_unlock(&board->exports.pin_lock);
 }
 
+/* The longest entry of a scatterlist that a device takes, in whole pages. */
+static u64 sluice_sg_bytes(struct device *dev)
+{
+	return max_t(u64, min_t(u64, SLUICE_SG_BYTES, dma_get_max_seg_size(dev)) & PAGE_MASK,
+		     PAGE_SIZE);
+}
+
 /* --- host memory ------------------------------------------------------------------------- */
 
-static struct sg_table *sluice_host_table(const struct sluice_mem *mem)
+/* Entries for the chunks, each of which may be too long for one. */
+static struct sg_table *sluice_host_table(const struct sluice_mem *mem, u64 most)
 {
 	struct sg_table *sgt = kzalloc(sizeof(*sgt), GFP_KERNEL);
 	struct scatterlist *sg;
+	u64 n = 0, at = 0;
+	u32 chunk = 0;
 	u32 i;
 
 	if (!sgt)
 		return ERR_PTR(-ENOMEM);
-	if (sg_alloc_table(sgt, mem->n_chunks, GFP_KERNEL)) {
+	for (i = 0; i < mem->n_chunks; i++)
+		n += DIV_ROUND_UP_ULL(sluice_mem_chunk_bytes(mem, i), most);
+	if (n > UINT_MAX || sg_alloc_table(sgt, n, GFP_KERNEL)) {
 		kfree(sgt);
 		return ERR_PTR(-ENOMEM);
 	}
-	for_each_sgtable_sg(sgt, sg, i)
-		sg_set_page(sg, mem->pages[i], sluice_mem_chunk_bytes(mem, i), 0);
+	for_each_sgtable_sg(sgt, sg, i) {
+		u64 bytes = min(most, sluice_mem_chunk_bytes(mem, chunk) - at);
+
+		sg_set_page(sg, nth_page(mem->pages[chunk], at >> PAGE_SHIFT), bytes, 0);
+		at += bytes;
+		if (at == sluice_mem_chunk_bytes(mem, chunk)) {
+			chunk++;
+			at = 0;
+		}
+	}
 	return sgt;
 }
 
@@ -142,7 +162,7 @@ static struct sg_table *sluice_host_map(struct dma_buf_attachment *attach,
 					enum dma_data_direction dir)
 {
 	struct sluice_exported *exported = attach->dmabuf->priv;
-	struct sg_table *sgt = sluice_host_table(exported->mem);
+	struct sg_table *sgt = sluice_host_table(exported->mem, sluice_sg_bytes(attach->dev));
 	struct scatterlist *sg;
 	u32 i;
 	int err;
@@ -244,17 +264,18 @@ static struct sg_table *sluice_device_table(struct dma_buf_attachment *attach,
 	u64 at = sluice_devmem_at(mem->board, mem->offset);
 	struct sg_table *sgt = kzalloc(sizeof(*sgt), GFP_KERNEL);
 	struct scatterlist *sg;
+	u64 most = sluice_sg_bytes(attach->dev);
 	u64 left = mem->length;
 	u32 i;
 
 	if (!sgt)
 		return ERR_PTR(-ENOMEM);
-	if (sg_alloc_table(sgt, DIV_ROUND_UP_ULL(left, SLUICE_SG_BYTES), GFP_KERNEL)) {
+	if (sg_alloc_table(sgt, DIV_ROUND_UP_ULL(left, most), GFP_KERNEL)) {
 		kfree(sgt);
 		return ERR_PTR(-ENOMEM);
 	}
 	for_each_sgtable_sg(sgt, sg, i) {
-		u32 n = min(left, SLUICE_SG_BYTES);
+		u32 n = min(left, most);
 		dma_addr_t bus = dma_map_resource(attach->dev, at, n, dir, DMA_ATTR_SKIP_CPU_SYNC);
 
 		if (dma_mapping_error(attach->dev, bus)) {

@@ -86,7 +86,8 @@ SDI_TEST(peers_reach_device_memory) {
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < n; i++) {
     const auto entry = importer.entry(i);
-    check(entry.length > 0 && entry.length < uint64_t{4} << 30, "an entry of 4 GiB or nothing");
+    // The importer has told the kernel nothing else, so that its entries end at 64 KiB.
+    check(entry.length > 0 && entry.length <= 64 * 1024, "an entry longer than the device takes");
     check(entry.address >= bar.first && entry.address + entry.length - 1 <= bar.last,
           fmt::format("{:#x} + {:#x} is outside the BAR at {:#x}", entry.address, entry.length,
                       bar.first));
