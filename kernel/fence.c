@@ -208,7 +208,6 @@ static int sluice_fence_start(struct sluice_hwq *q, struct sluice_queue_fence *f
 	dma_fence_get(&fence->base);
 	ring->n_fences++;
 	ring->n_async++;
-	sluice_fences_reach(q);
 	sluice_ring_watch(q);
 	return 0;
 }
@@ -231,6 +230,9 @@ static struct dma_fence *sluice_fence_make(struct sluice_hwq *q)
 		return ERR_PTR(err);
 	}
 	__module_get(THIS_MODULE);
+	/* What interrupted before the fence was there does not do so again. */
+	smp_mb();
+	sluice_ring_reap(q);
 	return &fence->base;
 }
 

@@ -120,14 +120,22 @@ static int sluice_uring_put(struct sluice_hwq *q, struct io_uring_cmd *cmd,
 	struct sluice_ring *ring = &q->ring;
 	struct sluice_command *command = sluice_command(cmd);
 
+	int err = 0;
+
 	if (q->dead)
 		return -ECONNRESET;
 	command->owner = current->files;
+	/* Before the board hears of it: its interrupt may be here before we have left. */
+	ring->n_async++;
 	if (!sluice_ring_put(q, entry, 1, cmd)) {
 		if (ring->n_waiting >= q->n_entries)
-			return -ENOBUFS;
-		if (!*spare)
-			return -EAGAIN;
+			err = -ENOBUFS;
+		else if (!*spare)
+			err = -EAGAIN;
+		if (err) {
+			ring->n_async--;
+			return err;
+		}
 		INIT_LIST_HEAD(&command->list);
 		(*spare)->cmd = cmd;
 		(*spare)->entry = *entry;
@@ -135,7 +143,6 @@ static int sluice_uring_put(struct sluice_hwq *q, struct io_uring_cmd *cmd,
 		ring->n_waiting++;
 		*spare = NULL;
 	}
-	ring->n_async++;
 	sluice_ring_watch(q);
 	return 0;
 }
