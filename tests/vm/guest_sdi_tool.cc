@@ -47,8 +47,7 @@ SDI_TEST(sluicectl_bench_measures_every_way) {
   tool(0, kOn + "bench",
        {"one 32-bit register read", "mmap ", "ioctl ", "batch ", "pread ", "data to device memory",
         "pwrite", "DMA", "copy + DMA", "  16777216 ", "fastest"});
-  tool(0, kOn + "bench --json",
-       {"\"register_read_ns\": {", "\"bytes\": 4,", "\"copy + DMA\": "});
+  tool(0, kOn + "bench --json", {"\"register_read_ns\": {", "\"bytes\": 4,", "\"copy + DMA\": "});
   tool(1, kOn + "bench 2", {"offset 0x2", "multiple of 4"});
   same(info_of(Fd(node_of(kBoard), O_RDWR).get()).memory_free,
        info_of(Fd(node_of(kBoard), O_RDWR).get()).memory_size, "free memory");

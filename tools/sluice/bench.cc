@@ -3,17 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "tools/common/cli.h"
 #include "tools/sluice/commands.h"
 #include "tools/sluice/kv_study.h"
+#include "tools/sluice/report.h"
+#include "tools/sluice/timing.h"
 
 namespace sluice::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct BenchFlags {
   EngineFlags engine;
@@ -21,60 +20,16 @@ struct BenchFlags {
   bool json = false;
   KvStudyFlags study;
   bool kv_study = false;
+  ReportFlags report;
 };
-
-double median(std::vector<double> samples) {
-  if (samples.empty()) return 0;
-  std::sort(samples.begin(), samples.end());
-  const size_t n = samples.size();
-  return n % 2 ? samples[n / 2] : (samples[n / 2 - 1] + samples[n / 2]) / 2;
-}
-
-int32_t some_token(uint32_t i, uint32_t n_vocab) {
-  return static_cast<int32_t>((uint64_t{i} * 2654435761u + 12345) % n_vocab);
-}
-
-// Tokens per second of one prompt in an empty sequence.
-Result<double> time_prefill(Engine& engine, uint32_t n) {
-  std::vector<int32_t> tokens;
-  for (uint32_t i = 0; i < n; ++i) tokens.push_back(some_token(i, engine.model().info().n_vocab));
-  SLUICE_TRY(Sequence sequence, engine.new_sequence());
-  const uint32_t chunk = engine.options().max_batch_tokens;
-  const auto start = Clock::now();
-  for (uint32_t at = 0; at < n; at += chunk) {
-    const uint32_t count = std::min(chunk, n - at);
-    const StepInput in{&sequence, std::span<const int32_t>(tokens).subspan(at, count),
-                       at + count == n ? Logits::kLast : Logits::kNone};
-    SLUICE_CHECK(engine.step({&in, 1}));
-  }
-  return n / std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Tokens per second, all together, of `batch` sequences that each get n single tokens.
-Result<double> time_decode(Engine& engine, uint32_t n, uint32_t batch) {
-  std::vector<Sequence> sequences;
-  for (uint32_t b = 0; b < batch; ++b) {
-    SLUICE_TRY(Sequence sequence, engine.new_sequence());
-    sequences.push_back(std::move(sequence));
-  }
-  std::vector<int32_t> tokens(batch);
-  std::vector<StepInput> inputs;
-  for (uint32_t b = 0; b < batch; ++b) {
-    inputs.push_back({&sequences[b], {&tokens[b], 1}, Logits::kLast});
-  }
-  const auto start = Clock::now();
-  for (uint32_t i = 0; i < n; ++i) {
-    for (uint32_t b = 0; b < batch; ++b) {
-      tokens[b] = some_token(i * batch + b, engine.model().info().n_vocab);
-    }
-    SLUICE_CHECK(engine.step(inputs));
-  }
-  return uint64_t{n} * batch / std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 Result<int> bench(BenchFlags& flags) {
   SLUICE_TRY(const auto model, load_model(flags.engine.model));
   if (flags.kv_study) return kv_study(model, flags.engine.options, flags.study, flags.json);
+  if (!flags.report.folder.empty()) {
+    const Effort effort{flags.n_prompt, flags.n_decode, flags.repetitions};
+    return report(model, flags.engine.options, flags.report, effort, flags.json);
+  }
   EngineOptions& options = flags.engine.options;
   options.max_sequences = std::max(options.max_sequences, flags.batch);
   options.max_batch_tokens = std::max(options.max_batch_tokens, flags.batch);
@@ -159,6 +114,17 @@ Action add_bench(CLI::App& app) {
                  "kv-study: tokens in sight; 0: the trained context");
   app.add_option("--svg", flags->study.svg, "kv-study: draw the totals into this file")
       ->type_name("FILE");
+  app.add_option("--report", flags->report.folder,
+                 "instead: measure the model in every type, and write report.md and drawings there")
+      ->type_name("FOLDER");
+  app.add_option("-f,--file", flags->report.text,
+                 "report: a text for perplexity and KL divergence; - reads standard input")
+      ->type_name("TEXT");
+  app.add_option("-c,--ctx", flags->report.chunk, "report: tokens in a chunk of the text")
+      ->capture_default_str();
+  app.add_option("--types", flags->report.types, "report: these types (default: all)")
+      ->delimiter(',')
+      ->type_name("TYPE,...");
   app.add_flag("--json", flags->json, "print one JSON object");
   return [flags] { return bench(*flags); };
 }

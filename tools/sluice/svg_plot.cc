@@ -75,6 +75,10 @@ std::string svg_plot(const std::string& title, const std::string& x_label,
     out += "\"/>\n";
     if (series[i].points.empty()) continue;
     const auto& [x, y] = series[i].points.back();
+    if (series[i].points.size() == 1) {
+      out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\"/>\n", px(x),
+                         py(y), colour);
+    }
     out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" fill=\"{}\">{}</text>\n", px(x) + 8,
                        py(y) + 4, colour, series[i].name);
   }

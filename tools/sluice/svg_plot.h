@@ -14,7 +14,7 @@ struct PlotSeries {
   std::vector<std::pair<double, double>> points;  // x ascending
 };
 
-// Axes from 0; the series' names stand beside their last points.
+// Axes from 0; the series' names stand beside their last points. A series of one point is a dot.
 std::string svg_plot(const std::string& title, const std::string& x_label,
                      const std::string& y_label, const std::vector<PlotSeries>& series);
 

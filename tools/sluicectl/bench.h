@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each way to a board costs: registers by mapping, system call, batch and pread; data by pwrite,
-// mapping and DMA.
+// What each way to a board costs: registers by mapping, system call, batch and pread; data by
+// pwrite, mapping and DMA.
 #ifndef SLUICECTL_BENCH_H
 #define SLUICECTL_BENCH_H
 
@@ -12,8 +12,8 @@
 
 namespace sluicectl {
 
-// Reads the register at `offset` (default: 0) of --window again and again; writes device memory that
-// it has allocated, where the board has such.
+// Reads the register at `offset` (default: 0) of --window again and again; writes device memory
+// that it has allocated, where the board has such.
 sluice::Result<std::string> bench(const Options& options, std::optional<uint64_t> offset);
 
 }  // namespace sluicectl

@@ -225,6 +225,18 @@ using PerplexityProgress = std::function<bool(uint64_t done, uint64_t total, dou
 Result<Perplexity> perplexity(Engine& engine, std::string_view text, uint32_t chunk,
                               const PerplexityProgress& progress = {});
 
+// How far a model's predictions are from another's.
+struct Comparison {
+  Perplexity perplexity, reference;
+  double kl_mean = 0;   // KL divergence from the reference, in nats, over the scored tokens
+  double kl_most = 0;   // of one token
+  double same_top = 0;  // share of tokens for which both have the same favourite
+};
+// Both go through the text as perplexity() does; the progress has the mean divergence so far.
+// EINVAL also: they do not make the same tokens of the text.
+Result<Comparison> compare(Engine& reference, Engine& engine, std::string_view text, uint32_t chunk,
+                           const PerplexityProgress& progress = {});
+
 }  // namespace sluice
 
 #endif  // SLUICE_ENGINE_HPP
