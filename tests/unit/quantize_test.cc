@@ -3,8 +3,8 @@
 #include <cerrno>
 #include <cmath>
 
-#include <sluice/gguf.hpp>
 #include <sluice/engine.hpp>
+#include <sluice/gguf.hpp>
 #include <sluice/quantize.hpp>
 #include <sluice/text.hpp>
 
