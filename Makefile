@@ -42,9 +42,10 @@ PKGS_vm := qemu-system-x86 busybox-static strace python3 liburing-dev libdrm-dev
 PKGS_kasan := linux-source-6.1 flex bison bc libelf-dev libssl-dev make xz-utils
 PKGS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm device-tree-compiler \
 	linux-headers-amd64
+PKGS_neon := g++-aarch64-linux-gnu qemu-user-static
 PKGS_deb := dpkg-dev binutils
 PKGS_packages := mmdebstrap lintian
-PKGS_lint := clang-format clang-tidy shellcheck python3 binutils man-db git
+PKGS_lint := clang-format clang-tidy shellcheck python3 binutils man-db git g++-aarch64-linux-gnu
 
 .PHONY: all build kernel run serve check check-full check-unit check-e2e check-vm check-model check-lint bench lint format clean help install
 all: build
@@ -124,7 +125,8 @@ help:
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
 #: make check-model           the same bits on the CPU, an emulated board, and a board behind the driver in a guest
 #: make check-kasan           the VM suite in a kernel with KASAN, lockdep and kmemleak, built once (10 to 20 minutes)
-#: make check-full          make check, and check-arm64, check-packages: as above, and what takes longer
+#: make check-full          make check, and check-arm64, check-neon, check-packages: as above, and what takes longer
+#: make check-neon          the NEON kernels and the whole program for arm64, by QEMU's user mode
 #: make check-arm64         sluice.ko for arm64 in a QEMU guest: edu, and a GPIO block of the platform bus
 #: make soak [FAULTS=1000]    stories on an emulated board that fails at random
 #: make fuzz-ioctl            hostile programs against the driver on the kernel of check-kasan, for ten minutes

@@ -1,5 +1,12 @@
 # libsluice: the static archive that the programs link and the shared object that users link.
-LIB_SRCS := $(sort $(shell find lib -name '*.cc'))
+# Kernels are those of the architecture; objects of another one go to a folder of their own.
+ISAS_x86_64 := avx2 avx512
+ISAS_aarch64 := neon
+isa_srcs = $(foreach i,$(ISAS_$(1)),lib/ops/kernels/$(i)/%)
+HOST_ARCH := $(firstword $(subst -, ,$(shell $(CXX) -dumpmachine)))
+ALL_LIB_SRCS := $(sort $(shell find lib -name '*.cc'))
+lib_srcs = $(filter-out $(foreach a,$(filter-out $(1),x86_64 aarch64),$(call isa_srcs,$(a))),$(ALL_LIB_SRCS))
+LIB_SRCS := $(call lib_srcs,$(HOST_ARCH))
 # Pure C that the driver is made of as well.
 LIB_C_SRCS := kernel/shared/clock.c
 lib_objs = $(LIB_SRCS:%.cc=$(1)/obj/%.o) $(LIB_C_SRCS:%.c=$(1)/obj/%.o)
@@ -9,8 +16,14 @@ lib_objs = $(LIB_SRCS:%.cc=$(1)/obj/%.o) $(LIB_C_SRCS:%.c=$(1)/obj/%.o)
 ISA_FLAGS_avx2 := -O3 -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -O3 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni \
 	-mprefer-vector-width=512 -Wno-maybe-uninitialized -Wno-uninitialized
+ISA_FLAGS_neon := -O3
+ISA_FLAGS_dotprod := -O3 -march=armv8.2-a+dotprod
 $(O)/obj/lib/ops/kernels/avx2/%.o $(O)/asan/obj/lib/ops/kernels/avx2/%.o: EXTRA_FLAGS := $(ISA_FLAGS_avx2)
 $(O)/obj/lib/ops/kernels/avx512/%.o $(O)/asan/obj/lib/ops/kernels/avx512/%.o: EXTRA_FLAGS := $(ISA_FLAGS_avx512)
+# For arm64 on an arm64 machine, and cross-built (tests/neon).
+ARM64_OBJS := $(O)/obj $(O)/asan/obj $(O)/neon/obj
+$(ARM64_OBJS:%=%/lib/ops/kernels/neon/neon.o): EXTRA_FLAGS := $(ISA_FLAGS_neon)
+$(ARM64_OBJS:%=%/lib/ops/kernels/neon/dotprod.o): EXTRA_FLAGS := $(ISA_FLAGS_dotprod)
 
 $(O)/lib/libsluice.a: $(call lib_objs,$(O)) $(O)/obj/models/embedded.o
 $(O)/asan/lib/libsluice.a: $(call lib_objs,$(O)/asan) $(O)/asan/obj/models/embedded.o

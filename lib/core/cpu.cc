@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU features by the compiler's own probe; quotas by reading the cgroup files up to the root.
+// CPU features by the compiler's own probe or the kernel's word; quotas by reading the cgroup files
+// up to the root.
 #include "core/cpu.h"
 
+#if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 #include <sched.h>
 
 #include <algorithm>
@@ -48,6 +53,7 @@ double smallest_quota(const std::string& root, std::string group, Read read) {
 
 }  // namespace
 
+#if defined(__x86_64__)
 bool cpu_has_avx2() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   const bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
@@ -59,6 +65,9 @@ bool cpu_has_avx512() {
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
+#elif defined(__aarch64__)
+bool cpu_has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+#endif
 
 double cgroup_cpus(const std::string& membership, const std::string& root) {
   double cpus = HUGE_VAL;

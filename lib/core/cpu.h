@@ -8,8 +8,12 @@
 namespace sluice {
 
 // Whether the CPU has the instructions and the system saves their registers.
+#if defined(__x86_64__)
 bool cpu_has_avx2();    // AVX2, FMA, F16C
 bool cpu_has_avx512();  // AVX-512 F, BW, VL, DQ and VNNI besides
+#elif defined(__aarch64__)
+bool cpu_has_dotprod();  // sdot, of ARMv8.2; NEON itself is everywhere
+#endif
 
 // Processors that this process may keep busy: its affinity mask, cut down to the cgroup's CPU quota
 // (v2 and v1, all levels above), at least 1.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The searches of one group. Written over vectors of eight floats and compiled twice, without and
-// with AVX2; no fused operations, so that both give the same bits.
+// The searches of one group. Written over vectors of eight floats and compiled on x86 twice,
+// without and with AVX2; no fused operations, so that both give the same bits.
 #include "quant/search.h"
 
 #include <cstring>
@@ -239,13 +239,19 @@ SLUICE_INLINE float symmetric_error(const float* x, const float* w, int n, int l
   constexpr Search kSearch = {affine_of, affine_error_of, symmetric_of, symmetric_error_of}; \
   }
 SLUICE_SEARCH(plain, )
+#if defined(__x86_64__)
 SLUICE_SEARCH(avx2, [[gnu::target("avx2")]])
+#endif
 
 }  // namespace
 
 const Search& search() {
+#if defined(__x86_64__)
   static const Search& chosen = cpu_has_avx2() ? avx2::kSearch : plain::kSearch;
   return chosen;
+#else
+  return plain::kSearch;
+#endif
 }
 
 }  // namespace sluice

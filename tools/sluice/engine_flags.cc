@@ -57,7 +57,8 @@ void add_engine_options(CLI::App& app, EngineFlags& flags) {
       ->check(CLI::Range(0u, 1024u))
       ->type_name("N");
   app.add_option("--isa", flags.options.isa,
-                 "instruction set: scalar, avx2 or avx512; default: $SLUICE_ISA, else the best")
+                 "instruction set: scalar, avx2 or avx512 (arm64: scalar, neon or dotprod); "
+                 "default: $SLUICE_ISA, else the best")
       ->type_name("ISA");
 }
 

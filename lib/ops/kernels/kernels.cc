@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of instruction sets.
+// The table of instruction sets: those of the architecture that this is built for.
 #include "ops/kernels/kernels.h"
 
 #include "core/cpu.h"
@@ -8,8 +8,13 @@ namespace sluice {
 
 const Isa kIsas[] = {
     {"scalar", [] { return true; }, &kKernelsScalar},
+#if defined(__x86_64__)
     {"avx2", cpu_has_avx2, &kKernelsAvx2},
     {"avx512", cpu_has_avx512, &kKernelsAvx512},
+#elif defined(__aarch64__)
+    {"neon", [] { return true; }, &kKernelsNeon},
+    {"dotprod", cpu_has_dotprod, &kKernelsDotprod},
+#endif
 };
 const size_t kNumIsas = sizeof(kIsas) / sizeof(kIsas[0]);
 

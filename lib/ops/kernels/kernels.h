@@ -147,6 +147,8 @@ extern const size_t kNumIsas;
 extern const Kernels kKernelsScalar;
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
+extern const Kernels kKernelsNeon;
+extern const Kernels kKernelsDotprod;  // NEON with sdot
 
 // Null: no kernel for this format.
 const MatmulKernel* find_matmul(const Kernels& kernels, uint32_t format);
