@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Increments in long double, so that the rounding to 2^-64 of a turn is the only one that matters.
+// Increments in pairs of doubles (two.h), so that the rounding to 2^-64 of a turn is the only one
+// that matters, and the bits are the same on every machine.
 #include "model/rope.h"
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include <iterator>
 #include <numbers>
 
+#include "model/two.h"
 #include "quant/format.h"
 
 namespace sluice {
@@ -26,15 +28,16 @@ float yarn_pair(const RopeParams& p, double turns) {
 }
 
 // What a pair's angle is multiplied by: 1 / scale, or with YaRN up to 1 for the fast ones.
-long double interpolation(const RopeParams& p, uint32_t pair) {
-  const long double scaled = 1.0L / p.scale;
+Two interpolation(const RopeParams& p, uint32_t pair) {
+  const Two scaled = Two{1} / Two{p.scale};
   if (p.spare == 0) return scaled;
   const float low = std::max(0.0f, std::floor(yarn_pair(p, p.beta_fast)));
   const float high =
       std::min(static_cast<float>(p.n_rot) - 1, std::ceil(yarn_pair(p, p.beta_slow)));
-  const long double at = (pair - static_cast<long double>(low)) / std::max(0.001f, high - low);
-  const long double kept = (1 - std::clamp(at, 0.0L, 1.0L)) * p.spare;
-  return scaled * (1 - kept) + kept;
+  const float width = std::max(0.001f, high - low);
+  const float beyond = std::clamp(static_cast<float>(pair) - low, 0.0f, width);
+  const Two kept = (Two{1} - Two{beyond} / Two{width}) * Two{p.spare};
+  return scaled * (Two{1} - kept) + kept;
 }
 
 // A tensor of n factors; none, if there is no such tensor.
@@ -108,13 +111,12 @@ Result<void> read_scale(const Keys& keys, RopeParams& p) {
 
 std::vector<uint64_t> rope_increments(const RopeParams& params) {
   std::vector<uint64_t> out;
+  const Two base = log(params.base);
   for (uint32_t i = 0; i < params.n_rot / 2; ++i) {
-    const long double exponent = -2.0L * i / params.n_rot;
-    long double turns = std::pow(static_cast<long double>(params.base), exponent) *
-                        interpolation(params, i) / (2.0L * std::numbers::pi_v<long double>);
-    if (i < params.factors.size()) turns /= params.factors[i];
-    turns -= std::floor(turns);
-    out.push_back(static_cast<uint64_t>(std::ldexp(turns, 64)));
+    const Two exponent = Two{-2.0 * i} / Two{static_cast<double>(params.n_rot)};
+    Two turns = exp(exponent * base) * interpolation(params, i) / kTwoPi;
+    if (i < params.factors.size()) turns = turns / Two{params.factors[i]};
+    out.push_back(fraction64(turns));
   }
   return out;
 }

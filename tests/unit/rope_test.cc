@@ -67,6 +67,27 @@ Test(rope, angles_are_right_at_every_position) {
   }
 }
 
+// Worked out with 70 digits: increments that a long double of 64 bits gets wrong in the last place.
+Test(rope, increments_are_right_to_the_last_bit) {
+  struct {
+    double base;
+    uint32_t n_rot, pair;
+    uint64_t expected;
+  } constexpr kCases[] = {
+      {10000, 128, 15, 0x04b47b368f3b0d40}, {10000, 256, 30, 0x04b47b368f3b0d40},
+      {500000, 64, 1, 0x1b099caaeb289197},  {500000, 128, 2, 0x1b099caaeb289197},
+      {1e6, 64, 5, 0x04b47b368f3b0d40},     {1e6, 128, 10, 0x04b47b368f3b0d40},
+      {150000, 64, 2, 0x1358280e973f7910},  {150000, 96, 3, 0x1358280e973f7910},
+      {10, 64, 30, 0x04b47b368f3b0d40},     {10, 80, 1, 0x2676e9810f2f3fa1}};
+  for (const auto& c : kCases) {
+    RopeParams params;
+    params.n_rot = c.n_rot;
+    params.base = c.base;
+    cr_expect(same(rope_increments(params)[c.pair], c.expected), "base %g, pair %u of %u", c.base,
+              c.pair, c.n_rot / 2);
+  }
+}
+
 Test(rope, scaling_divides_positions) {
   RopeParams params;
   params.n_rot = 8;
