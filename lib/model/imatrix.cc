@@ -59,7 +59,7 @@ Result<void> write(const std::string& path, const Collected& collected, uint32_t
 
 }  // namespace
 
-Result<ImportanceReport> collect_importance(std::shared_ptr<const Model> model,
+Result<ImportanceReport> collect_importance(const std::shared_ptr<const Model>& model,
                                             const std::string& text, const std::string& out,
                                             const ImportanceOptions& options,
                                             const Progress& progress) {

@@ -132,6 +132,7 @@ std::string markdown(const Model& model, const EngineInfo& engine, const std::ve
 std::string drawing(const char* title, const char* label, const std::vector<Row>& rows,
                     double (*value)(const Row&)) {
   std::vector<PlotSeries> series;
+  series.reserve(rows.size());
   for (const Row& row : rows) series.push_back({row.type, {{row.bits, value(row)}}});
   return svg_plot(title, "bits a weight", label, series);
 }

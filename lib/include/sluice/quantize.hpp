@@ -71,7 +71,7 @@ struct ImportanceReport {
 // matrix the sums of squares of what its columns were multiplied with (GGUF, as llama.cpp's imatrix
 // tool writes it). The progress counts chunks. EINVAL: the text is shorter than a chunk, or a chunk
 // longer than the context.
-Result<ImportanceReport> collect_importance(std::shared_ptr<const Model> model,
+Result<ImportanceReport> collect_importance(const std::shared_ptr<const Model>& model,
                                             const std::string& text, const std::string& out,
                                             const ImportanceOptions& options = {},
                                             const Progress& progress = {});
