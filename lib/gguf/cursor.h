@@ -55,6 +55,9 @@ class Cursor {
     return value;
   }
 
+  // Passes over n bytes, which must remain.
+  void skip(uint64_t n) { offset_ += n; }
+
   // A u64 length and that many bytes; the view stays valid as long as the file.
   Result<std::string_view> string(std::string_view what) {
     SLUICE_TRY(const uint64_t length, number<uint64_t>(what));

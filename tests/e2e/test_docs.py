@@ -10,6 +10,7 @@ import tempfile
 import unittest
 
 from daemon import Daemon
+from hf_folder import Folder, synthetic
 from programs import BUILD, ROOT
 
 
@@ -29,7 +30,7 @@ def commands(text, prefix):
 def shell(command, port, folder):
     """Runs the command from the checkout, with the built programs, the daemon's port and a folder for /tmp."""
     for what, by in (("127.0.0.1:8080", f"127.0.0.1:{port}"), ("server:8080", f"127.0.0.1:{port}"),
-                     ("build/bin/", os.path.join(BUILD, "bin", "")), ("/tmp/", folder + "/"),
+                     ("/tmp/", folder + "/"), ("build/bin/", os.path.join(BUILD, "bin", "")),
                      ("cat keys", f"cat {folder}/keys"), ("curl ", "curl -sS ")):
         command = command.replace(what, by)
     return subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=50)
@@ -65,6 +66,8 @@ class Pages(unittest.TestCase):
         self.assertEqual(done.stdout.split()[-len(shown):], shown)
 
     def test_quantization(self):
+        synthetic(os.path.join(self.folder, "synthetic"), "llama")
+        Folder(os.path.join(self.folder, "my-llama"), "llama", os.path.join(self.folder, "synthetic")).store("safetensors").write()
         run = [c for c, _ in commands(read("docs/quantization.md"), "    ") if c.startswith("build/bin/")]
         self.assertGreater(len(run), 2)
         for command in run:

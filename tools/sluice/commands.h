@@ -29,6 +29,7 @@ Action add_detokenize(CLI::App& app);
 Action add_inspect(CLI::App& app);
 Action add_perplexity(CLI::App& app);
 Action add_bench(CLI::App& app);
+Action add_convert(CLI::App& app);
 Action add_quantize(CLI::App& app);
 Action add_imatrix(CLI::App& app);
 Action add_synth(CLI::App& app);

@@ -19,6 +19,7 @@ constexpr CommandEntry kCommands[] = {
     {"inspect", "show a GGUF file's metadata and tensors", add_inspect},
     {"perplexity", "measure how well a model predicts a text", add_perplexity},
     {"bench", "measure prefill and decode speed", add_bench},
+    {"convert", "make a GGUF file of a Hugging Face folder", add_convert},
     {"quantize", "rewrite a GGUF file in another format", add_quantize},
     {"imatrix", "find out which columns of a model's matrices matter", add_imatrix},
     {"synth", "make a model of random weights for measurements", add_synth},

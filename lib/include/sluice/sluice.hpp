@@ -3,6 +3,7 @@
 #ifndef SLUICE_SLUICE_HPP
 #define SLUICE_SLUICE_HPP
 
+#include <sluice/convert.hpp>
 #include <sluice/device.hpp>
 #include <sluice/engine.hpp>
 #include <sluice/gguf.hpp>

@@ -44,6 +44,7 @@ const Entry kTable[] = {
     {"qwen2", {}, {SLUICE_QWEN2}},
     {"deepseek-r1-qwen", {}, {SLUICE_QWEN2}},
     {"stablelm2", {}, {SLUICE_QWEN2}},
+    {"dbrx", {}, {SLUICE_LLAMA3}},
     {"smollm", {}, {R"(\p{N})", SLUICE_GPT2}},
     {"starcoder", {}, {R"(\p{N})", SLUICE_GPT2}},
     {"refact", {}, {R"(\p{N})", SLUICE_GPT2}},
@@ -133,5 +134,17 @@ Result<std::unique_ptr<Pretokenizer>> Pretokenizer::find(const std::string& path
   SLUICE_CHECK(made->compile(*entry));
   return Result<std::unique_ptr<Pretokenizer>>(std::move(made));
 }
+
+std::string_view Pretokenizer::name_of(std::span<const std::string> patterns, bool whole_words) {
+  for (const Entry& e : kTable) {
+    if (e.traits.whole_words == whole_words &&
+        std::equal(e.patterns.begin(), e.patterns.end(), patterns.begin(), patterns.end())) {
+      return e.name;
+    }
+  }
+  return {};
+}
+
+std::string_view Pretokenizer::gpt2_pattern() { return SLUICE_GPT2; }
 
 }  // namespace sluice

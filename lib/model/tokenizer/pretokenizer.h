@@ -5,6 +5,7 @@
 #define SLUICE_MODEL_TOKENIZER_PRETOKENIZER_H
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,10 @@ class Pretokenizer {
 
   // ENOTSUP: a name that is not in the table; the message begins with `path`.
   static Result<std::unique_ptr<Pretokenizer>> find(const std::string& path, std::string_view name);
+  // The first name in the table that has these patterns and trait; empty: none.
+  static std::string_view name_of(std::span<const std::string> patterns, bool whole_words);
+  // What byte-level tokenizers cut by when they do not say.
+  static std::string_view gpt2_pattern();
   virtual ~Pretokenizer() = default;
 
   virtual const Traits& traits() const = 0;
