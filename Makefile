@@ -130,7 +130,7 @@ help:
 #: make check-arm64         sluice.ko for arm64 in a QEMU guest: edu, and a GPIO block of the platform bus
 #: make soak [FAULTS=1000]    stories on an emulated board that fails at random
 #: make fuzz-ioctl            hostile programs against the driver on the kernel of check-kasan, for ten minutes
-#: make fuzz                  the GGUF fuzzer for a minute, at least 10,000 files
+#: make fuzz                  the fuzzers of GGUF files and model folders, a minute and 10,000 files each
 #: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
 #: make format                apply clang-format
 #: make deb                 Debian packages in build/packages: sluice, libsluice-dev, sluice-dkms

@@ -29,5 +29,5 @@ $(O)/bin/smoke-test: $(O)/obj/tests/unit/smoke.o
 	$(Q)mkdir -p $(@D) && $(CC) -o $@ $^
 
 check-unit: $(O)/bin/unit-tests $(O)/bin/unit-tests-fork $(O)/asan/bin/unit-tests \
-		$(O)/asan/bin/gguf-fuzz $(O)/bin/smoke-test | $(O)/.need-unit $(O)/.need-build
+		$(FUZZERS) $(O)/bin/smoke-test | $(O)/.need-unit $(O)/.need-build
 	$(Q)tests/unit/run $(O)
