@@ -350,7 +350,9 @@ Test(engine, compares_models_token_by_token) {
   cr_expect(same->kl_mean == 0 && same->kl_most == 0 && same->same_top == 1);
   const auto found = compare(**a, **b, text, 64);
   cr_assert(found.has_value(), "%s", why(found));
-  cr_expect(found->kl_mean > 0 && found->kl_most >= found->kl_mean && found->same_top < 1);
+  cr_expect(found->kl_mean > 0 && found->kl_most >= found->kl_mean);
+  // Of a few tokens all may have one favourite.
+  cr_expect(test::lightest() ? found->same_top <= 1 : found->same_top < 1);
   // The perplexities are those that perplexity() finds, and batches change nothing.
   const auto alone = perplexity(**b, text, 64), reference = perplexity(**a, text, 64);
   cr_assert(alone && reference);
