@@ -3,16 +3,14 @@
 // tests can compare tokens and logits with it and benchmarks can run beside it. Not part of the
 // product. Its headers are not at hand, so structures that it passes by value are blocks of bytes
 // that are large enough; the fields that are set must first hold the defaults that are documented.
-#include <dlfcn.h>
-
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "tests/bench/side.h"
+#include "tests/bench/stock.h"
 
 namespace {
 
@@ -26,16 +24,12 @@ struct Batch {
   void* pointers[6];
 };
 
-[[noreturn]] void die(const std::string& message) {
-  std::fprintf(stderr, "llama-peer: %s\n", message.c_str());
-  std::exit(1);
-}
+using peer::die;
 
 class Llama {
  public:
-  explicit Llama(const std::string& folder) {
-    for (const char* name : {"libggml-base", "libggml", "libllama"})
-      libraries_.push_back(open(folder, name));
+  explicit Llama(const std::string& folder)
+      : libraries_(folder, {"libggml-base", "libggml", "libllama"}) {
     call<void(const char*)>("ggml_backend_load_all_from_path")(folder.c_str());
     call<void(void (*)(int, const char*, void*), void*)>("llama_log_set")(
         [](int, const char*, void*) {}, nullptr);
@@ -121,29 +115,12 @@ class Llama {
   }
 
  private:
-  static void* open(const std::string& folder, const std::string& name) {
-    const std::string plain = folder + "/" + name + ".so";
-    if (void* library = dlopen(plain.c_str(), RTLD_NOW | RTLD_GLOBAL)) return library;
-    // Versioned names: let the shell's rules find the one that is there.
-    const std::string command = "ls '" + folder + "'/" + name + ".*so* 2>/dev/null";
-    FILE* pipe = popen(command.c_str(), "r");
-    char line[4096] = "";
-    if (pipe && !std::fgets(line, sizeof(line), pipe)) line[0] = 0;
-    if (pipe) pclose(pipe);
-    line[std::strcspn(line, "\n")] = 0;
-    void* library = dlopen(line, RTLD_NOW | RTLD_GLOBAL);
-    if (!library) die(dlerror());
-    return library;
-  }
   template <typename Signature>
-  Signature* call(const char* name) {
-    for (void* library : libraries_) {
-      if (void* symbol = dlsym(library, name)) return reinterpret_cast<Signature*>(symbol);
-    }
-    die(std::string("no function ") + name);
+  Signature* call(const char* name) const {
+    return libraries_.call<Signature>(name);
   }
 
-  std::vector<void*> libraries_;
+  peer::Libraries libraries_;
   void* model_ = nullptr;
   void* context_ = nullptr;
   void* pool_ = nullptr;

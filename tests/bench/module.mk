@@ -13,11 +13,13 @@ $(O)/bin/llama-peer: $(O)/obj/tests/bench/llama_peer.o
 $(O)/bin/sluice-peer: $(O)/obj/tests/bench/sluice_peer.o $(O)/lib/libsluice.a
 $(O)/bin/machine-limits: $(O)/obj/tests/bench/machine_limits.o
 $(O)/bin/board-bench: $(O)/obj/tests/bench/board_bench.o $(O)/lib/libsluice.a
-$(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits $(O)/bin/board-bench:
+$(O)/bin/quantize-bench: $(O)/obj/tests/bench/quantize_bench.o $(O)/lib/libsluice.a
+$(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits $(O)/bin/board-bench $(O)/bin/quantize-bench:
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-PEERS := $(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits $(O)/bin/board-bench $(STOCK)/.installed
+PEERS := $(O)/bin/llama-peer $(O)/bin/sluice-peer $(O)/bin/machine-limits $(O)/bin/board-bench $(O)/bin/quantize-bench \
+	$(STOCK)/.installed
 
 # SMALL=1: a quick run of everything over a tiny model, which leaves docs/ alone.
 SMALL ?=
