@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/bench/batch.h"
 #include "tests/bench/side.h"
 #include "tests/bench/stock.h"
 
@@ -18,10 +19,14 @@ struct Params {
   unsigned char bytes[1024];
   uint32_t& u32(size_t offset) { return *reinterpret_cast<uint32_t*>(bytes + offset); }
 };
-// llama_batch: seven words.
-struct Batch {
+struct LlamaBatch {
   int32_t n_tokens;
-  void* pointers[6];
+  int32_t* token;
+  float* embd;
+  int32_t* pos;
+  int32_t* n_seq_id;
+  int32_t** seq_id;
+  int8_t* logits;
 };
 
 using peer::die;
@@ -44,7 +49,7 @@ class Llama {
     n_vocab_ = call<int32_t(const void*)>("llama_vocab_n_tokens")(vocab);
   }
 
-  void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads) {
+  void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads, uint32_t n_sequences) {
     Params params = call<Params()>("llama_context_default_params")();
     // n_ctx, n_batch, n_ubatch, n_seq_max, then (after possible additions) n_threads twice.
     if (params.u32(0) != 512 || params.u32(4) != 2048 || params.u32(8) != 512 ||
@@ -55,8 +60,9 @@ class Llama {
     while (threads < 64 && !(params.u32(threads) == 4 && params.u32(threads + 4) == 4))
       threads += 4;
     if (threads == 64) die("no thread counts where they are expected");
-    params.u32(0) = n_ctx;
+    params.u32(0) = n_ctx * n_sequences;  // it gives each its part
     params.u32(4) = params.u32(8) = n_batch;
+    params.u32(12) = n_sequences;
     params.u32(threads) = params.u32(threads + 4) = n_threads;
     context_ = call<void*(void*, Params)>("llama_init_from_model")(model_, params);
     if (!context_) die("cannot make a context");
@@ -76,18 +82,18 @@ class Llama {
   void clear() {
     void* memory = call<void*(void*)>("llama_get_memory")(context_);
     call<void(void*, bool)>("llama_memory_clear")(memory, true);
+    batch_.clear();
   }
 
-  void decode(std::vector<int32_t>& tokens) {
-    const Batch batch = call<Batch(int32_t*, int32_t)>("llama_batch_get_one")(
-        tokens.data(), static_cast<int32_t>(tokens.size()));
-    if (call<int32_t(void*, Batch)>("llama_decode")(context_, batch) != 0)
-      die("llama_decode failed");
+  void step(const std::vector<peer::Input>& inputs) {
+    batch_.fill(inputs);
+    const LlamaBatch batch = {batch_.size(),       batch_.token.data(), nullptr,
+                              batch_.pos.data(),   batch_.n_ids.data(), batch_.ids.data(),
+                              batch_.output.data()};
+    if (decode_(context_, batch) != 0) die("llama_decode failed");
   }
-  // Waits for the results; n_vocab floats of the last token.
-  const float* logits() {
-    return call<float*(void*, int32_t)>("llama_get_logits_ith")(context_, -1);
-  }
+  // Waits for the results; n_vocab floats.
+  const float* logits(uint32_t i) { return logits_(context_, batch_.row(i)); }
   int32_t n_vocab() const { return n_vocab_; }
 
   // No BOS, no special tokens.
@@ -104,9 +110,10 @@ class Llama {
     return ids;
   }
 
-  void quantize(const char* in, const char* out, int ftype) {
+  void quantize(const char* in, const char* out, int ftype, uint32_t n_threads) {
     // { int32_t nthread; enum ftype; ... }
     Params params = call<Params()>("llama_model_quantize_default_params")();
+    params.u32(0) = n_threads;
     params.u32(4) = static_cast<uint32_t>(ftype);
     if (call<uint32_t(const char*, const char*, const Params*)>("llama_model_quantize")(
             in, out, &params) != 0) {
@@ -121,6 +128,9 @@ class Llama {
   }
 
   peer::Libraries libraries_;
+  int32_t (*decode_)(void*, LlamaBatch) = call<int32_t(void*, LlamaBatch)>("llama_decode");
+  float* (*logits_)(void*, int32_t) = call<float*(void*, int32_t)>("llama_get_logits_ith");
+  peer::Batch batch_;
   void* model_ = nullptr;
   void* context_ = nullptr;
   void* pool_ = nullptr;
@@ -133,21 +143,15 @@ int main(int argc, char** argv) {
   if (argc > 3) {
     Llama llama(argv[1]);
     bool known = true;
-    if (argc == 6 && std::string(argv[2]) == "quantize") {
-      llama.quantize(argv[3], argv[4], std::atoi(argv[5]));
+    if ((argc == 6 || argc == 7) && std::string(argv[2]) == "quantize") {
+      llama.quantize(argv[3], argv[4], std::atoi(argv[5]), argc == 7 ? peer::number(argv[6]) : 0);
     } else {
       known = peer::run(llama, argc - 2, argv + 2);
     }
     std::fflush(stdout);
     if (known) std::_Exit(0);  // the library's own destructors are not our subject
   }
-  std::fprintf(
-      stderr,
-      "usage: llama-peer LIBDIR bench MODEL N_PROMPT N_DECODE THREADS\n"
-      "       llama-peer LIBDIR greedy MODEL N_PREDICT ID...\n"
-      "       llama-peer LIBDIR follow MODEL N_PREDICT ID... (the last N_PREDICT: forced)\n"
-      "       llama-peer LIBDIR perplexity MODEL CHUNK N_CHUNKS\n"
-      "       llama-peer LIBDIR tokenize MODEL\n"
-      "       llama-peer LIBDIR quantize IN OUT FTYPE\n");
+  peer::usage("llama-peer LIBDIR");
+  std::fprintf(stderr, "       llama-peer LIBDIR quantize IN OUT FTYPE [THREADS]\n");
   std::_Exit(2);
 }

@@ -3,7 +3,6 @@
 // with the same commands and the same output. Not part of the product.
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <sluice/sluice.hpp>
 #include <string>
 #include <vector>
@@ -26,23 +25,30 @@ class Sluice {
   explicit Sluice(std::string device) : device_(std::move(device)) {}
   void load(const char* path) { model_ = must(sluice::Model::load(path)); }
 
-  void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads) {
+  void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads, uint32_t n_sequences) {
     sluice::EngineOptions options;
     options.device = device_;
     options.n_threads = n_threads;
     options.max_batch_tokens = n_batch;
-    options.max_sequences = 1;
-    options.kv_tokens = n_ctx;
+    options.max_sequences = n_sequences;
+    options.kv_tokens = uint64_t{n_ctx} * n_sequences;
     engine_ = must(sluice::Engine::create(model_, options));
-    sequence_.emplace(must(engine_->new_sequence()));
+    for (uint32_t s = 0; s < n_sequences; ++s) {
+      sequences_.push_back(must(engine_->new_sequence()));
+    }
   }
 
-  void clear() { sequence_->clear(); }
-  void decode(std::vector<int32_t>& tokens) {
-    const sluice::StepInput input{&*sequence_, tokens, sluice::Logits::kLast};
-    must(engine_->step({&input, 1}));
+  void clear() {
+    for (sluice::Sequence& sequence : sequences_) sequence.clear();
   }
-  const float* logits() { return engine_->logits(0).data(); }
+  void step(const std::vector<peer::Input>& inputs) {
+    std::vector<sluice::StepInput> step;
+    for (const peer::Input& input : inputs) {
+      step.push_back({&sequences_[input.sequence], input.tokens, sluice::Logits::kLast});
+    }
+    must(engine_->step(step));
+  }
+  const float* logits(uint32_t i) { return engine_->logits(i).data(); }
   int32_t n_vocab() const { return static_cast<int32_t>(model_->info().n_vocab); }
   std::vector<int32_t> tokenize(const std::string& text) {
     return model_->tokenizer()->encode(text, false);
@@ -52,7 +58,7 @@ class Sluice {
   std::string device_;
   std::shared_ptr<const sluice::Model> model_;
   std::unique_ptr<sluice::Engine> engine_;
-  std::optional<sluice::Sequence> sequence_;
+  std::vector<sluice::Sequence> sequences_;
 };
 
 }  // namespace
@@ -63,12 +69,6 @@ int main(int argc, char** argv) {
   Sluice side(chosen ? argv[2] : "cpu");
   const int skip = chosen ? 3 : 1;
   if (peer::run(side, argc - skip, argv + skip)) return 0;
-  std::fprintf(stderr,
-               "usage: sluice-peer [--device DEVICE] COMMAND...\n"
-               "       sluice-peer bench MODEL N_PROMPT N_DECODE THREADS\n"
-               "       sluice-peer greedy MODEL N_PREDICT ID...\n"
-               "       sluice-peer follow MODEL N_PREDICT ID... (the last N_PREDICT: forced)\n"
-               "       sluice-peer perplexity MODEL CHUNK N_CHUNKS\n"
-               "       sluice-peer tokenize MODEL\n");
+  peer::usage("sluice-peer [--device DEVICE]");
   return 2;
 }

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a llama_batch points to, for the inputs of a step: token, position and sequence of each, and
+// that the logits of the last one of every input are wanted.
+#ifndef SLUICE_TESTS_BENCH_BATCH_H
+#define SLUICE_TESTS_BENCH_BATCH_H
+
+#include <cstdint>
+#include <vector>
+
+#include "tests/bench/side.h"
+
+namespace peer {
+
+class Batch {
+ public:
+  // Positions go on from what earlier steps left.
+  void fill(const std::vector<Input>& inputs) {
+    token.clear(), pos.clear(), id.clear(), output.clear(), rows_.clear();
+    for (const Input& input : inputs) {
+      if (input.sequence >= n_past_.size()) n_past_.resize(input.sequence + 1);
+      for (const int32_t t : input.tokens) {
+        token.push_back(t);
+        pos.push_back(n_past_[input.sequence]++);
+        id.push_back(static_cast<int32_t>(input.sequence));
+        output.push_back(0);
+      }
+      output.back() = 1;
+      rows_.push_back(size() - 1);
+    }
+    n_ids.assign(token.size(), 1);
+    ids.clear();
+    for (int32_t& i : id) ids.push_back(&i);
+  }
+  void clear() { n_past_.clear(); }
+
+  int32_t size() const { return static_cast<int32_t>(token.size()); }
+  // Which token's logits are those of input i.
+  int32_t row(uint32_t i) const { return rows_[i]; }
+
+  std::vector<int32_t> token, pos, n_ids, id;
+  std::vector<int32_t*> ids;
+  std::vector<int8_t> output;
+
+ private:
+  std::vector<int32_t> rows_, n_past_;
+};
+
+}  // namespace peer
+
+#endif  // SLUICE_TESTS_BENCH_BATCH_H
