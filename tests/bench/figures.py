@@ -3,6 +3,9 @@
 `<!-- begin figures: NAME -->` and `<!-- end figures -->`."""
 
 import re
+import statistics
+
+TITLES = {"sluice": "Sluice", "sluice run": "`sluice run`", "stock": "stock", "ik": "ik", "ik_repacked": "ik, repacked"}
 
 
 def number(value):
@@ -21,36 +24,42 @@ def title(row):
     return f"{row['name']} {row['format']}"
 
 
+def ordered(names):
+    """Columns of peers, always in the same order."""
+    return [name for name in TITLES if name in names]
+
+
 def machine(results):
-    m = results["machine"]
+    m, parts = results["machine"], results["parts"].values()
     kind = f"{m['cpu']} (family {m['family']}, model {m['model']}), {m['cores']} cores"
     if m["virtual"]:
         kind += " of a virtual machine"
     if m["l3"]:
         kind += f", {int(m['l3'].rstrip('K')) // 1024} MiB of L3"
     kind += f", {m['memory_gib']} GiB of memory"
-    disturbed = (f"{m['n_disturbed']} measurements count although other work of the machine took part in them"
-                 if m["n_disturbed"] else "no measurement that counts was disturbed by other work of the machine")
-    return (f"- Machine: {kind}; {disturbed} ({m['n_repeated']} were repeated).\n"
-            f"- Sluice {m['sluice']} beside {m['stock']}, {results['threads']} threads each.")
+    n_disturbed, n_repeated = (sum(part[key] for part in parts) for key in ("n_disturbed", "n_repeated"))
+    disturbed = (f"{n_disturbed} measurements count although other work of the machine took part in them"
+                 if n_disturbed else "no measurement that counts was disturbed by other work of the machine")
+    beside = m["stock"] + (f" (\"stock\") and {m['ik']} (\"ik\")" if "ik" in m else "")
+    return (f"- Machine: {kind}; {disturbed} ({n_repeated} were repeated).\n"
+            f"- Sluice {m['sluice']} beside {beside}.")
 
 
-def speed(results):
+def speed(part):
     rows = []
-    for row in results["models"]:
+    for row in part["models"]:
         for what, n in (("prefill", row["n_prompt"]), ("decode", row["n_decode"])):
-            r = row[what]
-            rows.append([title(row), f"{what} {n}", f"**{r['ratio']:.2f}**",
-                         f"{r['ratio_low']:.2f} .. {r['ratio_high']:.2f}", f"{r['best_ratio']:.2f}",
-                         f"{len(r['sluice'])}", number(r["sluice_tps"]), number(r["stock_tps"])])
+            r, tps = row[what]["ratio"]["stock"], row[what]["tps"]
+            rows.append([title(row), f"{what} {n}", f"**{r['median']:.2f}**", f"{r['low']:.2f} .. {r['high']:.2f}",
+                         f"{r['best']:.2f}", f"{row['pairs']}", number(tps["sluice"]), number(tps["stock"])])
     return table(["Model", "Tokens", "Sluice / stock", "middle half", "best / best", "pairs", "Sluice, tokens/s",
                   "stock, tokens/s"], rows)
 
 
-def limits(results):
-    found = results["limits"]
+def limits(part):
+    found = part["limits"]
     rows = []
-    for row, read in zip(results["models"], found["read"][1:]):
+    for row, read in zip(part["models"], found["read"][1:]):
         for what in ("prefill", "decode"):
             r = row[what]
             if what == "decode":
@@ -58,53 +67,122 @@ def limits(results):
             else:
                 rate = found["i8_mac_per_s" if row["format"] == "Q8_0" else "f32_fma_per_s"]
                 need = f"{row['prefill_macs'] / 1e6:,.1f} M multiply-adds at {rate / 1e9:,.0f} G/s"
-            rows.append([f"{title(row)} {what}", need, number(r["limit_tps"]), f"{r['share_of_limit']:.0%}",
-                         f"{r['stock_share']:.0%}"])
-    threads = results["threads"]
-    return (f"{threads} threads read and add up {found['read'][0]['bytes'] / 1e9:.2f} GB of memory at "
+            rows.append([f"{title(row)} {what}", need, number(r["limit_tps"]), f"{r['share']['sluice']:.0%}",
+                         f"{r['share']['stock']:.0%}"])
+    return (f"{part['threads']} threads read and add up {found['read'][0]['bytes'] / 1e9:.2f} GB of memory at "
             f"{found['read'][0]['bytes_per_s'] / 1e9:.1f} GB/s, do {found['f32_fma_per_s'] / 1e9:,.0f} G multiply-adds "
             f"a second in f32 ({found['f32_isa']}), and {found['i8_mac_per_s'] / 1e9:,.0f} G in 8-bit dot products "
             f"({found['i8_isa']}).\n\n"
             + table(["", "A token takes", "limit, tokens/s", "Sluice", "stock"], rows))
 
 
-def one_thread(results):
+def one_thread(part):
     """Decoding in GB/s of weights, by one thread and by all."""
-    one, every = results["one_thread"], results["models"][-1]
+    one, every = part["one_thread"], part["models"][-1]
     gb = every["bytes"] / 1e9
-    rows = [[who, f"{one[key] * gb:.1f} GB/s", f"{every['decode'][key] * gb:.1f} GB/s",
-             f"{every['decode'][key] / one[key]:.2f}"]
-            for who, key in (("Sluice", "sluice_tps"), ("stock", "stock_tps"))]
-    read = results["limits"]["read"][0]["bytes_per_s"]
+    rows = [[TITLES[who], f"{one['tps'][who] * gb:.1f} GB/s", f"{every['decode']['tps'][who] * gb:.1f} GB/s",
+             f"{every['decode']['tps'][who] / one['tps'][who]:.2f}"] for who in ("sluice", "stock")]
+    read = part["limits"]["read"][0]["bytes_per_s"]
     rows.append(["plain sum", f"{one['read'] / 1e9:.1f} GB/s", f"{read / 1e9:.1f} GB/s", f"{read / one['read']:.2f}"])
-    return table([f"{title(one)} decode", "1 thread", f"{results['threads']} threads", "factor"], rows)
+    return table([f"{title(one)} decode", "1 thread", f"{part['threads']} threads", "factor"], rows)
 
 
-def kv_study(results):
-    study = results["kv_study"]
+def ratio_columns(peers):
+    return [f"Sluice / {TITLES[name]}" for name in peers]
+
+
+def ratio_cells(row, peers):
+    """Medians of the ratios of rounds; "-" for who took no part."""
+    return [f"**{row['ratio'][name]['median']:.2f}**" if name in row["ratio"] else "-" for name in peers]
+
+
+def cells(values, names, show):
+    return [show(values[name]) if name in values else "-" for name in names]
+
+
+def every_format(part, what):
+    """A row for each format: what bounds it, how far ahead we are, and everybody's share of the bound."""
+    rows = part["rows"]
+    names = ordered(rows[0][what]["tps"])
+    peers = [name for name in names if name != "sluice"]
+    lines = []
+    for row in rows:
+        r, limits_ = row[what], row["limits"]
+        bound = ([f"{row['bytes'] / 1e6:,.0f} MB", f"{limits_['read'][0]['bytes_per_s'] / 1e9:.1f} GB/s"] if what == "decode"
+                 else [f"{limits_['i8_mac_per_s'] / 1e9:,.0f} G/s"])
+        lines.append([row["format"], *ratio_cells(r, peers), *cells(r["share"], names, "{:.0%}".format), *bound,
+                      *cells(r["tps"], names, number)])
+    bounds = ["weights", "plain sum"] if what == "decode" else ["8-bit dot products"]
+    return table([f"{rows[0]['name']}, {what} {rows[0]['n_' + ('prompt' if what == 'prefill' else what)]}",
+                  *ratio_columns(peers), *(f"{TITLES[n]}, of it" for n in names), *bounds,
+                  *(f"{TITLES[n]}, tokens/s" for n in names)], lines)
+
+
+def concurrent(part):
+    rows = part["rows"]
+    names = ordered(rows[0]["tps"])
+    peers = [name for name in names if name != "sluice"]
+    return table(["Sequences", *ratio_columns(peers), *(f"{TITLES[n]}, tokens/s in all" for n in names), "of one's"],
+                 [[f"{title(row)}, {row['n_sequences']}", *ratio_cells(row, peers), *cells(row["tps"], names, number),
+                   f"{row['tps']['sluice'] / first_of(rows, row):.2f}"] for row in rows])
+
+
+def first_of(rows, row):
+    """Our rate with one sequence of that model."""
+    return next(r["tps"]["sluice"] for r in rows if r["format"] == row["format"])
+
+
+def quantize(part):
+    seconds = {name: statistics.median(values) for name, values in part["seconds"].items()}
+    better, equal, worse = (sum(test(t["sluice"], t["stock"]) for t in part["rmse"]) for test in (
+        lambda a, b: a < b, lambda a, b: a == b, lambda a, b: a > b))
+    ratios = [t["sluice"] / t["stock"] for t in part["rmse"]]
+    return (f"{part['name']} from F16 to {part['mix']}, from the start of the program to its end: {number(seconds['sluice'])} s "
+            f"by Sluice and {number(seconds['stock'])} s by stock, **{part['ratio']['stock']['median']:.2f}** times as fast "
+            f"({len(part['seconds']['sluice'])} pairs). Of {len(ratios)} matrices {better} have a lower RMSE than in stock's "
+            f"file, {equal} the same and {worse} a higher one; ours over stock's is {min(ratios):.3f} .. {max(ratios):.3f}.")
+
+
+def encoders(part):
+    rows = [[row["format"], "yes" if row["importance"] else "no", *ratio_cells(row, ["stock"]),
+             *(number(row["tps"][name] / 1e6) for name in ("sluice", "stock")),
+             f"{row['sluice_error'] / row['stock_error']:.3f}"] for row in part["encoders"]]
+    return table(["One thread", "importance", "Sluice / stock", "Sluice, million values/s", "stock, million values/s",
+                  "squared error, Sluice / stock"], rows)
+
+
+def loading(part):
+    rows = []
+    for row in part["rows"]:
+        for name in ordered(row["seconds"]):
+            memory = row["memory"].get(name)
+            rows.append([title(row), TITLES[name], f"{statistics.median(row['seconds'][name]):.2f} s",
+                         *([f"{memory[key] / 1e6:,.0f} MB" for key in ("Rss", "Pss")] if memory else ["", ""])])
+    return table(["Model", "", "start to first token", "resident (RSS)", "what two share halved (PSS)"], rows)
+
+
+def kv_study(part):
     rows = [[f"{t['tokens']:,}", f"{t['with_s']:.3g} s", f"{t['without_s']:.3g} s", f"{t['ratio']:.1f}"]
-            for t in study["totals"]]
-    last = study["totals"][-1]
+            for t in part["totals"]]
+    last = part["totals"][-1]
     return (table(["Tokens generated", "with the cache", "without", "without / with"], rows)
             + f"\n\n**At {last['tokens']:,} tokens the cache is worth a factor of {last['ratio']:.1f}** "
               f"({last['without_s']:.3g} s against {last['with_s']:.3g} s).")
 
 
-def drift(results):
-    study = results["kv_study"]
-    return (f"A token takes {study['token_s_at_600'] * 1e6:,.0f} us around step 600 and "
-            f"{study['token_s_at_end'] * 1e6:,.0f} us at step {study['totals'][-1]['tokens']:,} (medians of 400 steps, "
-            f"window {study['window']}): a factor of {study['end_over_600']:.3f}, the median of {len(study['drifts'])} "
-            f"studies ({min(study['drifts']):.3f} .. {max(study['drifts']):.3f}).")
+def drift(part):
+    return (f"A token takes {part['token_s_at_600'] * 1e6:,.0f} us around step 600 and "
+            f"{part['token_s_at_end'] * 1e6:,.0f} us at step {part['totals'][-1]['tokens']:,} (medians of 400 steps, "
+            f"window {part['window']}): a factor of {part['end_over_600']:.3f}, the median of {len(part['drifts'])} "
+            f"studies ({min(part['drifts']):.3f} .. {max(part['drifts']):.3f}).")
 
 
-def board(results):
+def board(part):
     """The emulated board within the process beside the CPU, and what its queues and memory do."""
-    b = results["board"]
-    rows = [[f"{title(results['models'][-1])} {what}", f"**{r['ratio']:.2f}**",
+    rows = [[f"{title(part)} {what}", f"**{r['ratio']:.2f}**",
              f"{min(r['ratios']):.2f} .. {max(r['ratios']):.2f}", number(r["board_tps"]), number(r["cpu_tps"])]
-            for what, r in b["model"].items()]
-    s, w = b["submission"], b["streaming"]
+            for what, r in part["model"].items()]
+    s, w = part["submission"], part["streaming"]
     return (table(["", "board / CPU", "pairs", "board, tokens/s", "CPU, tokens/s"], rows)
             + f"\n\nA NOP goes through a queue and back in {s['nop_us']:.2f} us (median; 99% within {s['nop_p99_us']:.2f} us), and "
               f"one queue takes {s['entries_per_s'] / 1e6:.1f} million entries a second. {w['bytes'] / 1e6:.0f} MB of weights get "
@@ -113,20 +191,20 @@ def board(results):
               f"{w['memcpy'] / 1e9:.2f} GB/s.")
 
 
-def guest(results):
+def guest(part):
     """The board behind the driver of a QEMU guest."""
-    g = results["guest"]
-    own = [[what, number(g["own_board"][key]), number(g["own_cpu"][key]), number(g["own_board"][key] / g["own_cpu"][key])]
+    own = [[what, number(part["own_board"][key]), number(part["own_cpu"][key]),
+            number(part["own_board"][key] / part["own_cpu"][key])]
            for what, key in (("prefill 64", "prefill_tps"), ("decode 16", "decode_tps"))]
-    return (f"{title(results['models'][-1])}, decode {g['n_tokens']}: {number(g['board_tps'])} tokens/s on the board of the "
-            f"guest, {number(g['cpu_tps'])} on this host's CPU, one thread each: **{g['ratio']:.2f}** "
-            f"({min(g['ratios']):.2f} .. {max(g['ratios']):.2f}, {len(g['ratios'])} pairs).\n\n"
-            + table([g["small_name"], "the guest's board, tokens/s", "the guest's own CPU", "ratio"], own))
+    return (f"{title(part)}, decode {part['n_tokens']}: {number(part['board_tps'])} tokens/s on the board of the "
+            f"guest, {number(part['cpu_tps'])} on this host's CPU, one thread each: **{part['ratio']:.2f}** "
+            f"({min(part['ratios']):.2f} .. {max(part['ratios']):.2f}, {len(part['ratios'])} pairs).\n\n"
+            + table([part["small_name"], "the guest's board, tokens/s", "the guest's own CPU", "ratio"], own))
 
 
-def access(results):
+def access(part):
     """What each way to a board costs, in a guest, as ratios."""
-    found = results["guest"]["access"]
+    found = part["access"]
     reads = found["register_read_ns"]
     ways = list(found["data_ns"][0]["ns"])
     best = min(reads, key=reads.get)
@@ -141,12 +219,26 @@ def access(results):
     return first + "\n\n" + table(["bytes to device memory", *ways], rows)
 
 
-FIGURES = {"machine": machine, "speed": speed, "limits": limits, "one-thread": one_thread, "kv-study": kv_study,
-           "drift": drift, "board": board, "guest": guest, "access": access}
+# Part of the run: its figures.
+OF_PART = {
+    "speed": {"speed": speed, "limits": limits, "one-thread": one_thread},
+    "formats": {"formats-decode": lambda part: every_format(part, "decode"),
+                "formats-prefill": lambda part: every_format(part, "prefill")},
+    "concurrent": {"concurrent": concurrent},
+    "quantize": {"quantize": quantize, "encoders": encoders},
+    "loading": {"loading": loading},
+    "kv-study": {"kv-study": kv_study, "drift": drift},
+    "board": {"board": board},
+    "guest": {"guest": guest, "access": access},
+}
 
 
 def make(results):
-    return {name: figure(results) for name, figure in FIGURES.items()}
+    """{figure: Markdown} of the parts that were measured, and of the machine."""
+    found = {"machine": machine(results)}
+    for name, part in results["parts"].items():
+        found |= {figure: show(part) for figure, show in OF_PART[name].items()}
+    return found
 
 
 def insert(made, page):

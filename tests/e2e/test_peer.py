@@ -7,6 +7,7 @@ import array
 import json
 import os
 import random
+import re
 import struct
 import subprocess
 import tempfile
@@ -345,30 +346,82 @@ class Tokenizer(Folder):
 
 
 class Speed(Folder):
-    def test_small_run(self):
-        """What `make bench SMALL=1` does; how fast both are does not matter here."""
-        pages = [os.path.join(ROOT, "docs", "performance.md"), os.path.join(ROOT, "docs", "images", "kv-study.svg")]
-        before = [os.stat(page).st_mtime_ns for page in pages]
+    PAGES = [os.path.join(ROOT, "docs", "performance.md"), os.path.join(ROOT, "docs", "images", "kv-study.svg")]
+
+    def bench(self, *options):
+        """A small run: what was found."""
         out = self.path("out")
-        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), "--small", "--out", out, BUILD],
+        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), BUILD, "--small", "--out", out, *options],
                               capture_output=True, text=True, timeout=240)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         with open(os.path.join(out, "results.json"), encoding="utf-8") as file:
-            results = json.load(file)
-        for model in results["models"]:
-            for what in ("prefill", "decode"):
-                row = model[what]
-                self.assertEqual((len(row["sluice"]), len(row["stock"])), (results["pairs"], results["pairs"]))
-                self.assertGreater(min(row["sluice"] + row["stock"] + [row["ratio"], row["share_of_limit"]]), 0)
-        self.assertGreater(min(t["ratio"] for t in results["kv_study"]["totals"]), 0)
-        self.assertGreater(results["limits"]["f32_fma_per_s"], 0)
-        self.assertGreater(min(results["guest"]["ratios"] + list(results["guest"]["own_board"].values())), 0)
-        for name in ("machine", "speed", "limits", "one-thread", "kv-study", "drift", "board", "guest"):
-            with self.subTest(figures=name):
-                self.assertIn(name, results["figures"])
-                with open(pages[0], encoding="utf-8") as file:
-                    self.assertIn(f"<!-- begin figures: {name} -->", file.read())
-        self.assertEqual([os.stat(page).st_mtime_ns for page in pages], before)
+            return json.load(file)
+
+    def check_rates(self, row, names):
+        self.assertEqual(set(row["samples"]), set(names))
+        self.assertEqual({len(samples) for samples in row["samples"].values()}, {len(row["samples"]["stock"])})
+        self.assertGreater(min(min(samples) for samples in row["samples"].values()), 0)
+        self.assertEqual(set(row["ratio"]), set(names) - {"sluice"})
+        self.assertGreater(min(ratio["low"] for ratio in row["ratio"].values()), 0)
+
+    def test_small_run(self):
+        """What `make bench SMALL=1` does; how fast all are does not matter here."""
+        before = [os.stat(page).st_mtime_ns for page in self.PAGES]
+        results = self.bench()
+        parts = results["parts"]
+        for row in [r[what] for r in parts["speed"]["models"] + parts["formats"]["rows"] for what in ("prefill", "decode")]:
+            self.check_rates(row, ("sluice", "stock"))
+            self.assertGreater(min(row["share"].values()), 0)
+        self.assertGreater(parts["speed"]["limits"]["f32_fma_per_s"], 0)
+        self.assertEqual([row["n_sequences"] for row in parts["concurrent"]["rows"]], [1, 2, 4, 8])
+        self.check_rates(parts["quantize"], ("sluice", "stock"))
+        self.assertGreater(len(parts["quantize"]["rmse"]), 5)
+        for tensor in parts["quantize"]["rmse"]:
+            self.assertLessEqual(tensor["sluice"], tensor["stock"], tensor)
+        for row in parts["quantize"]["encoders"]:
+            self.check_rates(row, ("sluice", "stock"))
+            self.assertLess(row["sluice_error"], 1.001 * row["stock_error"])
+        for row in parts["loading"]["rows"]:
+            self.assertEqual(set(row["seconds"]), {"sluice run", "sluice", "stock"})
+            for memory in row["memory"].values():
+                self.assertGreater(memory["Rss"], memory["Pss"])
+        self.assertGreater(min(t["ratio"] for t in parts["kv-study"]["totals"]), 0)
+        self.assertGreater(min(parts["guest"]["ratios"] + list(parts["guest"]["own_board"].values())), 0)
+        with open(self.PAGES[0], encoding="utf-8") as file:
+            in_page = re.findall(r"<!-- begin figures: (.*?) -->", file.read())
+        self.assertEqual(sorted(results["figures"]), sorted(in_page))
+        self.assertEqual([os.stat(page).st_mtime_ns for page in self.PAGES], before)
+
+    def test_another_peer(self):
+        """ik_llama.cpp takes part where somebody has it. Here we stand in for it, to see that its columns come
+        and stay; and one part alone replaces its own figures."""
+        stand_in = self.path("ik-peer")
+        with open(stand_in, "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\n[ "$1" = --repack ] && shift\nexec "{OURS[0]}" "$@"\n')
+        os.chmod(stand_in, 0o755)
+        whole = self.bench("--ik-peer", stand_in, "--ik-version", "0.0", "--only", "formats", "concurrent", "loading")
+        four = ("sluice", "stock", "ik", "ik_repacked")
+        for row in whole["parts"]["formats"]["rows"]:
+            self.check_rates(row["prefill"], four)
+            self.check_rates(row["decode"], four)
+        self.check_rates(whole["parts"]["concurrent"]["rows"][0], ("sluice", "stock", "ik_repacked"))
+        for figure in ("formats-decode", "formats-prefill", "concurrent"):
+            self.assertIn("Sluice / ik, repacked", whole["figures"][figure])
+        self.assertIn("| ik, repacked |", whole["figures"]["loading"])
+        again = self.bench("--only", "loading")
+        self.assertEqual(set(again["parts"]["loading"]["rows"][0]["seconds"]), {"sluice run", "sluice", "stock"})
+        self.assertEqual(again["parts"]["formats"], whole["parts"]["formats"])
+        self.assertIn("ik_llama.cpp 0.0", again["figures"]["machine"])
+
+    def test_results_of_another_machine(self):
+        out = self.path("out")
+        os.mkdir(out)
+        with open(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:
+            json.dump({"machine": {"cpu": "abacus"}, "parts": {}}, file)
+        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), BUILD, "--small", "--out", out, "--only", "loading"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cpu is abacus, expected", done.stderr)
 
 
 if __name__ == "__main__":
