@@ -19,6 +19,7 @@
 #include "map.h"
 #include "queue.h"
 #include "sdi.h"
+#include "slab.h"
 #include "sysfs.h"
 #include "trace.h"
 #include "watchdog.h"
@@ -69,13 +70,15 @@ void sluice_board_forget_numbers(void)
 	INIT_LIST_HEAD(&sluice_numbers);
 }
 
+SLUICE_SLAB(sluice_board);
+
 static void sluice_board_release(struct device *dev)
 {
 	struct sluice_board *board = container_of(dev, struct sluice_board, dev);
 
 	if (board->sdi)
 		sluice_sdi_destroy(board->sdi);
-	kfree(board);
+	sluice_slab_free(&sluice_board_slab, board);
 }
 
 /**
@@ -92,7 +95,7 @@ struct sluice_board *sluice_board_alloc(struct device *parent, const struct slui
 
 	if (n < 0)
 		return ERR_PTR(n);
-	board = kzalloc(sizeof(*board), GFP_KERNEL);
+	board = sluice_slab_alloc(&sluice_board_slab);
 	if (!board)
 		return ERR_PTR(-ENOMEM);
 	device_initialize(&board->dev);

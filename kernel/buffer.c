@@ -20,6 +20,9 @@
 #include "dmabuf.h"
 #include "file.h"
 #include "memtype.h"
+#include "slab.h"
+
+SLUICE_SLAB(sluice_mem);
 
 /* What is tried in turn for large coherent memory: 2 MiB, 64 KiB, pages. */
 static const u32 sluice_chunk_shifts[] = { 21, 16, PAGE_SHIFT };
@@ -91,7 +94,7 @@ static void sluice_mem_release(struct sluice_object *object)
 	sluice_free_chunks(mem, mem->n_chunks);
 	kvfree(mem->pages);
 	kvfree(mem->bus);
-	kfree(mem);
+	sluice_slab_free(&sluice_mem_slab, mem);
 	sluice_board_put(board);
 }
 
@@ -111,7 +114,7 @@ void sluice_mems_drop(struct sluice_board *board)
 
 static struct sluice_mem *sluice_mem_new(struct sluice_board *board, u32 kind, u64 length)
 {
-	struct sluice_mem *mem = kzalloc(sizeof(*mem), GFP_KERNEL_ACCOUNT);
+	struct sluice_mem *mem = sluice_slab_alloc(&sluice_mem_slab);
 
 	if (!mem)
 		return NULL;

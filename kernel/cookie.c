@@ -8,16 +8,18 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
-#include <linux/slab.h>
 
 #include "board.h"
 #include "buffer.h"
 #include "cookie.h"
 #include "file.h"
 #include "sdi.h"
+#include "slab.h"
 
 /* Far beyond what a program needs; it bounds what one file can make us keep. */
 #define SLUICE_MAX_RANGES 4096
+
+SLUICE_SLAB(sluice_range);
 
 /* Finds exactly that range or adds it; takes over the reference to @want->mem, if it is there. */
 static struct sluice_range *sluice_range_get(struct sluice_file *sf,
@@ -36,9 +38,10 @@ static struct sluice_range *sluice_range_get(struct sluice_file *sf,
 	}
 	if (sf->n_ranges >= SLUICE_MAX_RANGES)
 		return ERR_PTR(-ENOSPC);
-	range = kmemdup(want, sizeof(*range), GFP_KERNEL_ACCOUNT);
+	range = sluice_slab_alloc(&sluice_range_slab);
 	if (!range)
 		return ERR_PTR(-ENOMEM);
+	*range = *want;
 	range->first_page = sf->next_page;
 	/* One page between ranges, so that running over the end is never another range. */
 	sf->next_page += want->n_pages + 1;
@@ -229,6 +232,6 @@ void sluice_cookies_drop(struct sluice_file *sf, struct sluice_mem *mem)
 	mutex_unlock(&sf->lock);
 	list_for_each_entry_safe(range, next, &dropped, list) {
 		sluice_mem_put(range->mem);
-		kfree(range);
+		sluice_slab_free(&sluice_range_slab, range);
 	}
 }

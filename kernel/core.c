@@ -10,13 +10,17 @@
 #include "pci.h"
 #include "platform.h"
 #include "ring.h"
+#include "slab.h"
 
 static int __init sluice_init(void)
 {
-	int err = sluice_rings_init();
+	int err = sluice_slabs_init();
 
 	if (err)
 		return err;
+	err = sluice_rings_init();
+	if (err)
+		goto err_slabs;
 	sluice_debugfs_init();
 	err = pci_register_driver(&sluice_pci_driver);
 	if (err)
@@ -33,6 +37,8 @@ err_debugfs:
 	sluice_debugfs_exit();
 	sluice_board_forget_numbers();
 	sluice_rings_exit();
+err_slabs:
+	sluice_slabs_exit();
 	return err;
 }
 
@@ -45,6 +51,7 @@ static void __exit sluice_exit(void)
 	sluice_rings_exit();
 	/* The last fence may still be on its way out. */
 	rcu_barrier();
+	sluice_slabs_exit();
 }
 
 module_init(sluice_init);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debugfs.c - /sys/kernel/debug/sluice/sluiceN: queues, segments and mappings.
+ * debugfs.c - /sys/kernel/debug/sluice: what the driver has of each kind in objects; queues,
+ * segments and mappings of a board in sluiceN.
  *
  * For people who look for a fault, and for `sluicectl who`, which goes with the
  * driver: it looks for "pid N". Nothing here is an interface.
@@ -17,6 +18,7 @@
 #include "queue.h"
 #include "ring.h"
 #include "sdi.h"
+#include "slab.h"
 
 static struct dentry *sluice_debugfs_root;
 
@@ -112,9 +114,17 @@ static int mappings_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(mappings);
 
+static int objects_show(struct seq_file *m, void *unused)
+{
+	sluice_slabs_show(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(objects);
+
 void sluice_debugfs_init(void)
 {
 	sluice_debugfs_root = debugfs_create_dir("sluice", NULL);
+	debugfs_create_file("objects", 0400, sluice_debugfs_root, NULL, &objects_fops);
 }
 
 void sluice_debugfs_exit(void)

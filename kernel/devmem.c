@@ -8,11 +8,11 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 
 #include "board.h"
 #include "devmem.h"
 #include "sdi.h"
+#include "slab.h"
 
 /* How much is zeroed between two looks at whether the board is to be reset. */
 #define SLUICE_ZERO_BYTES (1u << 20)
@@ -22,6 +22,8 @@ struct sluice_piece {
 	u64 offset;
 	u64 length;
 };
+
+SLUICE_SLAB(sluice_piece);
 
 void sluice_devmem_init(struct sluice_devmem *devmem)
 {
@@ -56,7 +58,7 @@ int sluice_devmem_alloc(struct sluice_board *board, u64 length, u64 *ret_offset)
 	}
 	if (length > size - offset)
 		return -ENOMEM;
-	made = kmalloc(sizeof(*made), GFP_KERNEL_ACCOUNT);
+	made = sluice_slab_alloc(&sluice_piece_slab);
 	if (!made)
 		return -ENOMEM;
 	made->offset = offset;
@@ -78,7 +80,7 @@ void sluice_devmem_free(struct sluice_board *board, u64 offset)
 			continue;
 		list_del(&piece->list);
 		devmem->used -= piece->length;
-		kfree(piece);
+		sluice_slab_free(&sluice_piece_slab, piece);
 		return;
 	}
 	WARN_ON_ONCE(1);

@@ -25,6 +25,7 @@
 #include "dmabuf.h"
 #include "file.h"
 #include "sdi.h"
+#include "slab.h"
 #include "watchdog.h"
 
 /* A scatterlist entry has 32 bits for its length. */
@@ -41,6 +42,8 @@ struct sluice_exported {
 	struct sluice_mem *mem;
 	struct dma_buf *dmabuf;
 };
+
+SLUICE_SLAB(sluice_exported);
 
 void sluice_exports_init(struct sluice_exports *exports)
 {
@@ -212,7 +215,7 @@ static void sluice_exported_free(struct sluice_exported *exported)
 	list_del(&exported->list);
 	mutex_unlock(&exports->lock);
 	sluice_mem_put(exported->mem);
-	kfree(exported);
+	sluice_slab_free(&sluice_exported_slab, exported);
 }
 
 static void sluice_exported_release(struct dma_buf *dmabuf)
@@ -365,7 +368,7 @@ static bool sluice_may_export(const struct sluice_mem *mem)
 static struct dma_buf *sluice_export_make(struct sluice_mem *mem, u32 flags)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
-	struct sluice_exported *exported = kzalloc(sizeof(*exported), GFP_KERNEL_ACCOUNT);
+	struct sluice_exported *exported = sluice_slab_alloc(&sluice_exported_slab);
 	struct sluice_exports *exports = &mem->board->exports;
 	struct dma_buf *dmabuf;
 

@@ -11,7 +11,6 @@
 #include <linux/file.h>
 #include <linux/jiffies.h>
 #include <linux/module.h>
-#include <linux/slab.h>
 #include <linux/sync_file.h>
 
 #include "board.h"
@@ -20,6 +19,7 @@
 #include "queue.h"
 #include "ring.h"
 #include "sdi.h"
+#include "slab.h"
 #include "watchdog.h"
 
 /*
@@ -51,6 +51,8 @@ struct sluice_queue_fence {
 	char timeline[40];
 };
 
+SLUICE_SLAB(sluice_queue_fence);
+
 static struct sluice_queue_fence *sluice_queue_fence(struct dma_fence *fence)
 {
 	return container_of(fence, struct sluice_queue_fence, base);
@@ -69,7 +71,8 @@ static const char *sluice_fence_timeline(struct dma_fence *fence)
 /* The module's exit waits for this to have returned. */
 static void sluice_fence_free(struct rcu_head *rcu)
 {
-	kfree(sluice_queue_fence(container_of(rcu, struct dma_fence, rcu)));
+	sluice_slab_free(&sluice_queue_fence_slab,
+			 sluice_queue_fence(container_of(rcu, struct dma_fence, rcu)));
 	module_put(THIS_MODULE);
 }
 
@@ -215,7 +218,7 @@ static int sluice_fence_start(struct sluice_hwq *q, struct sluice_queue_fence *f
 /* A fence for what was submitted to the queue so far. With its board held. */
 static struct dma_fence *sluice_fence_make(struct sluice_hwq *q)
 {
-	struct sluice_queue_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT);
+	struct sluice_queue_fence *fence = sluice_slab_alloc(&sluice_queue_fence_slab);
 	int err;
 
 	if (!fence)
@@ -226,7 +229,7 @@ static struct dma_fence *sluice_fence_make(struct sluice_hwq *q)
 	err = sluice_fence_start(q, fence);
 	spin_unlock(&q->ring.lock);
 	if (err) {
-		kfree(fence);
+		sluice_slab_free(&sluice_queue_fence_slab, fence);
 		return ERR_PTR(err);
 	}
 	__module_get(THIS_MODULE);

@@ -10,7 +10,6 @@
 #include <linux/module.h>
 #include <linux/nospec.h>
 #include <linux/poll.h>
-#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
@@ -30,10 +29,13 @@
 #include "rw.h"
 #include "sdi.h"
 #include "segment.h"
+#include "slab.h"
 #include "queue.h"
 #include "submit.h"
 #include "uring.h"
 #include "shared/abi_check.h"
+
+SLUICE_SLAB(sluice_file);
 
 union sluice_arg {
 	struct {
@@ -287,7 +289,7 @@ static int sluice_open(struct inode *inode, struct file *file)
 {
 	/* The misc core holds off deregistration meanwhile, so the board is alive. */
 	struct sluice_board *board = container_of(file->private_data, struct sluice_board, misc);
-	struct sluice_file *sf = kzalloc(sizeof(*sf), GFP_KERNEL_ACCOUNT);
+	struct sluice_file *sf = sluice_slab_alloc(&sluice_file_slab);
 
 	if (!sf)
 		return -ENOMEM;
@@ -322,7 +324,7 @@ static int sluice_release(struct inode *inode, struct file *file)
 	sluice_objects_drop(sf);
 	sluice_cookies_drop(sf, NULL);
 	sluice_board_put(sf->board);
-	kfree(sf);
+	sluice_slab_free(&sluice_file_slab, sf);
 	return 0;
 }
 

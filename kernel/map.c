@@ -12,7 +12,6 @@
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/sched/mm.h>
-#include <linux/slab.h>
 
 #include "board.h"
 #include "buffer.h"
@@ -21,7 +20,10 @@
 #include "file.h"
 #include "map.h"
 #include "memtype.h"
+#include "slab.h"
 #include "trace.h"
+
+SLUICE_SLAB(sluice_mapping);
 
 static void sluice_mapping_add(struct sluice_board *board, struct sluice_mapping *mapping,
 			       struct vm_area_struct *vma)
@@ -50,7 +52,7 @@ static void sluice_vma_open(struct vm_area_struct *vma)
 	struct sluice_mapping *mapping = NULL;
 
 	if (from)
-		mapping = kmemdup(from, sizeof(*from), GFP_KERNEL_ACCOUNT);
+		mapping = sluice_slab_alloc(&sluice_mapping_slab);
 	if (!mapping) {
 		/*
 		 * What cannot be listed cannot be taken back later: take a child's
@@ -61,6 +63,7 @@ static void sluice_vma_open(struct vm_area_struct *vma)
 			zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 		return;
 	}
+	*mapping = *from;
 	sluice_mapping_add(sluice_vma_board(vma), mapping, vma);
 }
 
@@ -76,7 +79,7 @@ static void sluice_vma_close(struct vm_area_struct *vma)
 	mutex_unlock(&board->vma_lock);
 	sluice_mem_put(mapping->mem);
 	put_pid(mapping->pid);
-	kfree(mapping);
+	sluice_slab_free(&sluice_mapping_slab, mapping);
 }
 
 /* A mapping is made and removed as a whole. */
@@ -180,7 +183,7 @@ int sluice_map_vma(struct sluice_file *sf, struct vm_area_struct *vma)
 	err = sluice_cookie_find(sf, vma->vm_pgoff, vma_pages(vma), &range);
 	if (err)
 		return err;
-	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	mapping = sluice_slab_alloc(&sluice_mapping_slab);
 	if (!mapping) {
 		sluice_mem_put(range.mem);
 		return -ENOMEM;
@@ -192,7 +195,7 @@ int sluice_map_vma(struct sluice_file *sf, struct vm_area_struct *vma)
 	}
 	sluice_mem_put(range.mem);
 	if (err)
-		kfree(mapping);
+		sluice_slab_free(&sluice_mapping_slab, mapping);
 	else
 		trace_sluice_map(board->node, vma->vm_start, vma->vm_end - vma->vm_start);
 	return err;

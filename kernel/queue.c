@@ -22,7 +22,10 @@
 #include "reset.h"
 #include "sdi.h"
 #include "segment.h"
+#include "slab.h"
 #include "watchdog.h"
+
+SLUICE_SLAB(sluice_hwq);
 
 static void sluice_queue_release(struct sluice_object *object)
 {
@@ -39,7 +42,7 @@ static void sluice_queue_release(struct sluice_object *object)
 	put_pid(q->pid);
 	kvfree(q->grips);
 	sluice_ring_free(q);
-	kfree(q);
+	sluice_slab_free(&sluice_hwq_slab, q);
 	sluice_board_put(board);
 }
 
@@ -121,7 +124,7 @@ static int sluice_queue_check(const struct sluice_sdi *sdi, const struct sluice_
 
 static struct sluice_hwq *sluice_queue_new(struct sluice_file *sf, const struct sluice_queue *arg)
 {
-	struct sluice_hwq *q = kzalloc(sizeof(*q), GFP_KERNEL_ACCOUNT);
+	struct sluice_hwq *q = sluice_slab_alloc(&sluice_hwq_slab);
 
 	if (!q)
 		return ERR_PTR(-ENOMEM);

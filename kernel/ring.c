@@ -21,6 +21,7 @@
 #include "queue.h"
 #include "ring.h"
 #include "sdi.h"
+#include "slab.h"
 #include "trace.h"
 #include "uring.h"
 
@@ -32,6 +33,8 @@
 #define SLUICE_BATCH 64
 
 #define DOORBELL_AT(field) offsetof(struct sluice_sdi_doorbell, field)
+
+SLUICE_SLAB(sluice_waiting);
 
 static struct workqueue_struct *sluice_rings_wq;
 
@@ -154,7 +157,7 @@ static void sluice_ring_refill(struct sluice_hwq *q)
 				    waiting->cmd);
 		list_del(&waiting->list);
 		ring->n_waiting--;
-		kfree(waiting);
+		sluice_slab_free(&sluice_waiting_slab, waiting);
 		any = true;
 	}
 	if (any)
@@ -342,7 +345,7 @@ static void sluice_ring_abort(struct sluice_hwq *q, int why)
 		if (waiting->cmd)
 			sluice_uring_end(q, waiting->cmd, why, 0);
 		list_del(&waiting->list);
-		kfree(waiting);
+		sluice_slab_free(&sluice_waiting_slab, waiting);
 	}
 	ring->n_waiting = 0;
 }

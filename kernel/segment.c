@@ -7,7 +7,6 @@
  * reach it any more; if it never does, until the queue has ended.
  */
 #include <linux/mm.h>
-#include <linux/slab.h>
 #include <linux/xarray.h>
 
 #include "board.h"
@@ -16,9 +15,12 @@
 #include "queue.h"
 #include "sdi.h"
 #include "segment.h"
+#include "slab.h"
 
 /* A page list is one piece of memory: 4 MiB of it, or 2 GiB in small pages. */
 #define SLUICE_MAX_LIST_PAGES (1u << 19)
+
+SLUICE_SLAB(sluice_grip);
 
 static void sluice_grip_free(struct sluice_grip *grip)
 {
@@ -26,7 +28,7 @@ static void sluice_grip_free(struct sluice_grip *grip)
 		return;
 	sluice_mem_put(grip->mem);
 	sluice_mem_put(grip->pages);
-	kfree(grip);
+	sluice_slab_free(&sluice_grip_slab, grip);
 }
 
 /* A queue's last reference goes: the board has long forgotten it. */
@@ -189,7 +191,7 @@ static int sluice_segment_give(struct sluice_hwq *q, struct sluice_mem *mem,
 		return -EINVAL;
 	if (arg->offset >= mem->length || arg->length > mem->length - arg->offset)
 		return -ERANGE;
-	grip = kzalloc(sizeof(*grip), GFP_KERNEL_ACCOUNT);
+	grip = sluice_slab_alloc(&sluice_grip_slab);
 	if (!grip)
 		return -ENOMEM;
 	grip->mem = sluice_mem_get(mem);

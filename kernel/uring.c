@@ -10,7 +10,6 @@
  */
 #include <linux/file.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
 #include <linux/xarray.h>
 
 #include "board.h"
@@ -19,6 +18,7 @@
 #include "queue.h"
 #include "ring.h"
 #include "sdi.h"
+#include "slab.h"
 #include "uring.h"
 
 /**
@@ -161,13 +161,13 @@ static int sluice_uring_queue(struct sluice_hwq *q, struct io_uring_cmd *cmd,
 	spin_unlock(&q->ring.lock);
 	if (err != -EAGAIN)
 		return err;
-	spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
+	spare = sluice_slab_alloc(&sluice_waiting_slab);
 	if (!spare)
 		return -ENOMEM;
 	spin_lock(&q->ring.lock);
 	err = sluice_uring_put(q, cmd, entry, &spare);
 	spin_unlock(&q->ring.lock);
-	kfree(spare);
+	sluice_slab_free(&sluice_waiting_slab, spare);
 	return err;
 }
 

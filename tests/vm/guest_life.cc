@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "guest.h"
+#include "guest_objects.h"
 
 namespace {
 
@@ -254,17 +255,22 @@ std::string allocations_of_the_module() {
 GUEST_TEST(nothing_leaks) {
   {
     const Fd fd(node_of(kEdu), O_RDWR);
-    map_window(fd.get(), 0, kPage, PROT_READ);
+    volatile uint32_t* at = map_window(fd.get(), 0, kPage, PROT_READ);
     const std::string used = allocations_of_the_module();
-    for (const char* part : {"sluice_board_alloc", "sluice_open", "sluice_map"}) {
-      check(used.find(part) != used.npos, fmt::format("{} is not tracked: {}", part, used));
+    check(used.find("sluice_board_alloc") != used.npos, "a board's number is not tracked: " + used);
+    Objects objects = live_objects();
+    for (const char* kind : {"sluice_file", "sluice_range", "sluice_mapping"}) {
+      same(objects[kind], 1, kind);
     }
+    ::munmap(const_cast<uint32_t*>(at), kPage);
   }
+  nothing_but_boards_is_left();
 }
 
 GUEST_TEST(unbinding_everything_leaves_nothing) {
   for (const auto& board : must(sluice::Device::list())) unbind_board(board.name);
   check(must(sluice::Device::list()).empty(), "a board is left");
+  nothing_but_boards_is_left();
   // Numbers are remembered for as long as the module is loaded; nothing else is. A kernel that
   // keeps freed memory for a while, to catch late users, looks for what is lost by itself.
   const bool keeps = exists("/sys/kernel/debug/kmemleak");

@@ -12,7 +12,9 @@
 #include <map>
 #include <thread>
 
+#include "guest_dmabuf.h"
 #include "guest_fence.h"
+#include "guest_objects.h"
 #include "guest_uring.h"
 
 namespace {
@@ -34,6 +36,33 @@ void check_works(int fd) {
   same(run(fd, queue.handle, {nop(0x77)})[0].id, 0x77, "id");
   free_object(fd, queue.handle);
 }
+
+SDI_TEST(objects_go_with_their_files) {
+  nothing_but_boards_is_left();
+  {
+    const Fd fd = open_sdi();
+    const uint32_t memory = allocate(fd.get(), SLUICE_ALLOC_DEVICE, kPage);
+    const uint32_t pages = allocate(fd.get(), SLUICE_ALLOC_PAGES, kPage);
+    volatile uint8_t* at = map_object(fd.get(), pages, kPage);
+    const Objects before = live_objects();
+    const auto queue = make_queue(fd.get(), SLUICE_QUEUE_KERNEL);
+    error_is(grant(fd.get(), queue.handle, 0, memory, 0, kPage), 0, "GRANT");
+    const Fd fence = make_fence(fd.get(), queue.handle);
+    const Fd dmabuf = exported(fd.get(), pages);
+    Objects objects = live_objects();
+    for (const char* kind :
+         {"sluice_file", "sluice_range", "sluice_mapping", "sluice_piece", "sluice_hwq",
+          "sluice_grip", "sluice_queue_fence", "sluice_exported"}) {
+      same(objects[kind], 1, kind);
+    }
+    // A queue has rings and tables of its own.
+    check(before.at("sluice_mem") == 2 && objects["sluice_mem"] > 2, "memory is not counted");
+    ::munmap(const_cast<uint8_t*>(at), kPage);
+  }
+  nothing_but_boards_is_left();
+}
+
+SDI_TEST(all_objects_went_with_their_files) { nothing_but_boards_is_left(); }
 
 SDI_TEST(a_reset_ends_queues_and_mappings) {
   const Fd fd = open_sdi();

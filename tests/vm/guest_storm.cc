@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "guest_objects.h"
 #include "guest_sdi.h"
 #include "tests/fuzz/ioctl/actor.h"
 
@@ -142,6 +143,7 @@ SDI_TEST(a_storm_of_processes_resets_and_removals) {
   ::alarm(time_limit() * (3 + rounds / 100));
   const auto start = Clock::now();
   Storm(rounds, removals).rage();
+  nothing_but_boards_is_left();
   for (const char* board : {kBoard, kLosing}) {
     const Fd fd(node_of(board), O_RDWR);
     const auto info = info_of(fd.get());
