@@ -13,6 +13,7 @@
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/pci.h>
 #include <linux/version.h>
 
 /* Commands of io_uring have a header of their own since 6.8. */
@@ -31,6 +32,11 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set, u
 {
 	vma->vm_flags = (vma->vm_flags | set) & ~clear;
 }
+#endif
+
+/* The interrupt line lost its old name in 6.12; the new one came with 6.8. */
+#ifndef PCI_IRQ_INTX
+#define PCI_IRQ_INTX PCI_IRQ_LEGACY
 #endif
 
 /* A trace event's string assignment lost its source argument in 6.10. */

@@ -11,6 +11,7 @@
 #include <linux/module.h>
 
 #include "board.h"
+#include "compat.h"
 #include "irq.h"
 #include "pci.h"
 #include "sdi.h"
@@ -39,7 +40,7 @@ struct sluice_pci_layout {
 	u64 notify_offset;
 };
 
-/* To add a board: a line here, and one in the ID table. */
+/* To add a board: a line here, one in the table of IDs, and two in that of matches. */
 static const struct sluice_pci_layout sluice_pci_layouts[] = {
 	/* ivshmem-doorbell with a board's process behind it; its BAR 0 is never mapped to users */
 	{ 0x1af4, 0x1110, 2, 0, SLUICE_PCI_NONE, 0, 12 },
@@ -50,6 +51,17 @@ static const struct pci_device_id sluice_pci_ids[] = {
 	{ }
 };
 MODULE_DEVICE_TABLE(pci, sluice_pci_ids);
+
+/*
+ * What a function is matched with: the first entry only where its driver_override names us, which
+ * is how we know. Not of the table above, where it would be an alias of the module's for others.
+ */
+#define SLUICE_PCI_ASKED_FOR 1
+static const struct pci_device_id sluice_pci_matches[] = {
+	{ PCI_DEVICE_DRIVER_OVERRIDE(0x1af4, 0x1110, 1), .driver_data = SLUICE_PCI_ASKED_FOR },
+	{ PCI_DEVICE(0x1af4, 0x1110) },
+	{ }
+};
 
 static bool sluice_pci_is_master(struct sluice_board *board)
 {
@@ -109,7 +121,8 @@ static int sluice_pci_vectors_get(struct sluice_board *board, unsigned int most,
 
 	if (!each && (!pdev->pin || !pdev->irq || pdev->irq == IRQ_NOTCONNECTED))
 		return -ENXIO;
-	return pci_alloc_irq_vectors(pdev, 1, each ? most : 1, each ? PCI_IRQ_MSIX : PCI_IRQ_LEGACY);
+	return pci_alloc_irq_vectors(pdev, 1, each ? most : 1,
+				     each ? PCI_IRQ_MSIX : PCI_IRQ_INTX);
 }
 
 static int sluice_pci_vector(struct sluice_board *board, unsigned int index)
@@ -250,7 +263,7 @@ static int sluice_pci_start_plain(struct sluice_board *board, struct pci_dev *pd
 }
 
 /* Makes the board, once the function's registers can be reached. */
-static int sluice_pci_bind(struct pci_dev *pdev, int bars)
+static int sluice_pci_bind(struct pci_dev *pdev, int bars, bool asked_for)
 {
 	struct sluice_sdi_place place;
 	struct sluice_board *board;
@@ -258,7 +271,7 @@ static int sluice_pci_bind(struct pci_dev *pdev, int bars)
 	int err;
 
 	/* One of the table's without the magic is somebody else's, unless we are told. */
-	if (!sdi && pci_match_id(sluice_pci_ids, pdev) && !pdev->driver_override)
+	if (!sdi && pci_match_id(sluice_pci_ids, pdev) && !asked_for)
 		return -ENODEV;
 	board = sluice_board_alloc(&pdev->dev, &sluice_pci_bus);
 	if (IS_ERR(board))
@@ -292,7 +305,7 @@ static int sluice_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	err = pci_request_selected_regions(pdev, bars, "sluice");
 	if (err)
 		goto err_disable;
-	err = sluice_pci_bind(pdev, bars);
+	err = sluice_pci_bind(pdev, bars, id->driver_data & SLUICE_PCI_ASKED_FOR);
 	if (err)
 		goto err_regions;
 	return 0;
@@ -332,7 +345,7 @@ static const struct pci_error_handlers sluice_pci_errors = {
 
 struct pci_driver sluice_pci_driver = {
 	.name = "sluice",
-	.id_table = sluice_pci_ids,
+	.id_table = sluice_pci_matches,
 	.probe = sluice_pci_probe,
 	.remove = sluice_pci_remove,
 	.err_handler = &sluice_pci_errors,

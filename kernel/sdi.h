@@ -87,7 +87,7 @@ struct sluice_vector {
 	struct sluice_sdi *sdi;
 	u32 index;
 	int irq;
-	char name[32];
+	char name[40];
 };
 
 /**
