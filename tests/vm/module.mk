@@ -29,13 +29,17 @@ VM_MODULES := virtio_pci virtio_blk 9p 9pnet_virtio crc32c_generic ext4 vgem
 vm-kernel: | $(O)/.need-kernel $(O)/.need-vm
 	$(Q)tests/vm/fetch-kernel $(kernel_release) $(VM) $(VM_MODULES)
 
-.PHONY: check-vm
-check-vm: $(O)/kernel/sluice.ko $(O)/importer/sluice_importer.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests vm-kernel \
-		| $(O)/.need-build $(O)/.need-kernel $(O)/.need-vm
+# check-storm, of check-full: the storm of check-vm alone, and longer.
+FULL_SUITES += storm
+.PHONY: check-vm check-storm
+check-storm: VM_OPTIONS := --only '^a_storm_|^all_objects_' --rounds 10000 --removals 200 --work $(VM)/storm
+check-vm: VM_OPTIONS := --work $(VM)
+check-vm check-storm: $(O)/kernel/sluice.ko $(O)/importer/sluice_importer.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu \
+		$(VM)/guest_tests vm-kernel | $(O)/.need-build $(O)/.need-kernel $(O)/.need-vm
 	$(Q)tests/vm/run --kernel $(VM)/vmlinuz-$(kernel_release) --module $(O)/kernel/sluice.ko \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
 		--emulator $(O)/bin/sluice-emu --importer $(O)/importer/sluice_importer.ko \
-		--modules $(VM)/modules-$(kernel_release) --work $(VM)
+		--modules $(VM)/modules-$(kernel_release) $(VM_OPTIONS)
 
 # check-kasan: the VM suite in a kernel that checks itself, built from Debian's source once: KASAN,
 # lockdep, kmemleak, DMA_API_DEBUG, debug objects. Neither part of `make check` nor of CI.
