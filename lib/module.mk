@@ -25,6 +25,9 @@ ARM64_OBJS := $(O)/obj $(O)/asan/obj $(O)/neon/obj
 $(ARM64_OBJS:%=%/lib/ops/kernels/neon/neon.o): EXTRA_FLAGS := $(ISA_FLAGS_neon)
 $(ARM64_OBJS:%=%/lib/ops/kernels/neon/dotprod.o): EXTRA_FLAGS := $(ISA_FLAGS_dotprod)
 
+# Encoding and decoding are loops over values, which -O3 turns into vectors.
+$(O)/obj/lib/quant/%.o $(O)/asan/obj/lib/quant/%.o: EXTRA_FLAGS := -O3
+
 $(O)/lib/libsluice.a: $(call lib_objs,$(O)) $(O)/obj/models/embedded.o
 $(O)/asan/lib/libsluice.a: $(call lib_objs,$(O)/asan) $(O)/asan/obj/models/embedded.o
 %/libsluice.a:

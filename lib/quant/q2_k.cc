@@ -21,10 +21,6 @@ struct BlockQ2_K {
 };
 static_assert(sizeof(BlockQ2_K) == 84);
 
-uint32_t code(const BlockQ2_K& block, size_t i) {
-  return block.codes[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3;
-}
-
 }  // namespace
 
 void decode_q2_k(const void* blocks, float* values, size_t n) {
@@ -33,21 +29,23 @@ void decode_q2_k(const void* blocks, float* values, size_t n) {
     BlockQ2_K block;
     std::memcpy(&block, in + b * sizeof(block), sizeof(block));
     const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
-    for (size_t i = 0; i < kBlockSize; ++i) {
-      const uint8_t s = block.scales[i / 16];
+    for (size_t j = 0; j < 16; ++j) {
+      const uint8_t s = block.scales[j];
       const float scale = d * static_cast<float>(s & 15), min = dmin * static_cast<float>(s >> 4);
-      values[b * kBlockSize + i] = scale * static_cast<float>(code(block, i)) - min;
+      const uint8_t* codes = block.codes + j / 8 * 32 + j % 2 * 16;
+      const size_t shift = j / 2 % 4 * 2;
+      float* out = values + b * kBlockSize + j * 16;
+      for (size_t i = 0; i < 16; ++i) {
+        out[i] = scale * static_cast<float>(codes[i] >> shift & 3) - min;
+      }
     }
   }
 }
 
 void encode_q2_k(const float* values, void* blocks, size_t n, const float* importance) {
   auto* out = static_cast<std::byte*>(blocks);
-  for (size_t b = 0; b < n / kBlockSize; ++b) {
-    const float* w = importance ? importance + b * kBlockSize : nullptr;
+  const auto put = [&](size_t b, const AffineBlock& found) {
     BlockQ2_K block{};
-    AffineBlock found;
-    encode_affine(values + b * kBlockSize, w, 16, 3, 15, found);
     block.d = found.d;
     block.dmin = found.dmin;
     for (size_t j = 0; j < 16; ++j) {
@@ -57,7 +55,8 @@ void encode_q2_k(const float* values, void* blocks, size_t n, const float* impor
       block.codes[i / 128 * 32 + i % 32] |= static_cast<uint8_t>(found.q[i] << (i / 32 % 4 * 2));
     }
     std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  }
+  };
+  encode_affine(values, n, importance, {16, 3, 15}, put);
 }
 
 }  // namespace sluice

@@ -22,12 +22,6 @@ struct BlockQ3_K {
 };
 static_assert(sizeof(BlockQ3_K) == 110);
 
-// q - 4
-int code(const BlockQ3_K& block, size_t i) {
-  const int low = block.codes[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3;
-  return low + (block.high[i % 32] >> (i / 32) & 1) * 4 - 4;
-}
-
 int scale(const BlockQ3_K& block, size_t j) {
   const int low = block.scales[j % 8] >> (j / 8 * 4) & 15;
   return low + (block.scales[8 + j % 4] >> (j / 4 * 2) & 3) * 16 - 32;
@@ -41,9 +35,16 @@ void decode_q3_k(const void* blocks, float* values, size_t n) {
     BlockQ3_K block;
     std::memcpy(&block, in + b * sizeof(block), sizeof(block));
     const float d = f16_to_f32(block.d);
-    for (size_t i = 0; i < kBlockSize; ++i) {
-      const float s = d * static_cast<float>(scale(block, i / 16));
-      values[b * kBlockSize + i] = s * static_cast<float>(code(block, i));
+    for (size_t j = 0; j < 16; ++j) {
+      const float s = d * static_cast<float>(scale(block, j));
+      const uint8_t* codes = block.codes + j / 8 * 32 + j % 2 * 16;
+      const uint8_t* high = block.high + j % 2 * 16;
+      const size_t shift = j / 2 % 4 * 2, bit = j / 2;
+      float* out = values + b * kBlockSize + j * 16;
+      for (size_t i = 0; i < 16; ++i) {
+        const int q = (codes[i] >> shift & 3) + (high[i] >> bit & 1) * 4 - 4;
+        out[i] = s * static_cast<float>(q);
+      }
     }
   }
 }

@@ -35,18 +35,14 @@ void decode_q4_1(const void* blocks, float* values, size_t n) {
 
 void encode_q4_1(const float* values, void* blocks, size_t n, const float* importance) {
   auto* out = static_cast<std::byte*>(blocks);
-  for (size_t b = 0; b < n / kBlockSize; ++b) {
-    const float* x = values + b * kBlockSize;
+  const auto put = [&](size_t b, const legacy::Line& line, const int8_t* q) {
     BlockQ4_1 block;
-    uint8_t q[kBlockSize];
-    const legacy::Line line = importance
-                                  ? legacy::weighted_affine(x, importance + b * kBlockSize, 15, q)
-                                  : legacy::plain_affine(x, 15, q);
     block.d = line.d;
     block.m = line.m;
     legacy::put_codes(q, block.nibbles);
     std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  }
+  };
+  legacy::encode_affine(values, n, importance, 15, put);
 }
 
 }  // namespace sluice

@@ -21,10 +21,6 @@ struct BlockQ4_K {
 };
 static_assert(sizeof(BlockQ4_K) == 144);
 
-uint32_t code(const BlockQ4_K& block, size_t i) {
-  return block.nibbles[i / 64 * 32 + i % 32] >> (i / 32 % 2 * 4) & 15;
-}
-
 }  // namespace
 
 void decode_q4_k(const void* blocks, float* values, size_t n) {
@@ -35,21 +31,23 @@ void decode_q4_k(const void* blocks, float* values, size_t n) {
     const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
     uint8_t scales[8], mins[8];
     get_scales(block.scales, scales, mins);
-    for (size_t i = 0; i < kBlockSize; ++i) {
-      const float scale = d * static_cast<float>(scales[i / 32]);
-      const float min = dmin * static_cast<float>(mins[i / 32]);
-      values[b * kBlockSize + i] = scale * static_cast<float>(code(block, i)) - min;
+    for (size_t j = 0; j < 8; ++j) {
+      const float scale = d * static_cast<float>(scales[j]);
+      const float min = dmin * static_cast<float>(mins[j]);
+      const uint8_t* nibbles = block.nibbles + j / 2 * 32;
+      const size_t shift = j % 2 * 4;
+      float* out = values + b * kBlockSize + j * 32;
+      for (size_t i = 0; i < 32; ++i) {
+        out[i] = scale * static_cast<float>(nibbles[i] >> shift & 15) - min;
+      }
     }
   }
 }
 
 void encode_q4_k(const float* values, void* blocks, size_t n, const float* importance) {
   auto* out = static_cast<std::byte*>(blocks);
-  for (size_t b = 0; b < n / kBlockSize; ++b) {
-    const float* w = importance ? importance + b * kBlockSize : nullptr;
+  const auto put = [&](size_t b, const AffineBlock& found) {
     BlockQ4_K block{};
-    AffineBlock found;
-    encode_affine(values + b * kBlockSize, w, 32, 15, 63, found);
     block.d = found.d;
     block.dmin = found.dmin;
     put_scales(found.scale, found.min, block.scales);
@@ -57,7 +55,8 @@ void encode_q4_k(const float* values, void* blocks, size_t n, const float* impor
       block.nibbles[i / 64 * 32 + i % 32] |= static_cast<uint8_t>(found.q[i] << (i / 32 % 2 * 4));
     }
     std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  }
+  };
+  encode_affine(values, n, importance, {32, 15, 63}, put);
 }
 
 }  // namespace sluice

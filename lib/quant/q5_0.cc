@@ -34,15 +34,12 @@ void decode_q5_0(const void* blocks, float* values, size_t n) {
 
 void encode_q5_0(const float* values, void* blocks, size_t n, const float* importance) {
   auto* out = static_cast<std::byte*>(blocks);
-  for (size_t b = 0; b < n / kBlockSize; ++b) {
-    const float* x = values + b * kBlockSize;
+  legacy::encode_symmetric(values, n, importance, 16, [&](size_t b, uint16_t d, const int8_t* q) {
     BlockQ5_0 block;
-    uint8_t q[kBlockSize];
-    block.d = importance ? legacy::weighted_symmetric(x, importance + b * kBlockSize, 16, q)
-                         : legacy::plain_symmetric(x, 16, q);
+    block.d = d;
     legacy::put_codes(q, block.nibbles, block.high);
     std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  }
+  });
 }
 
 }  // namespace sluice

@@ -21,11 +21,6 @@ struct BlockQ5_K {
 };
 static_assert(sizeof(BlockQ5_K) == 176);
 
-int code(const BlockQ5_K& block, size_t i) {
-  const int low = block.nibbles[i / 64 * 32 + i % 32] >> (i / 32 % 2 * 4) & 15;
-  return low + (block.high[i % 32] >> (i / 32) & 1) * 16;
-}
-
 }  // namespace
 
 void decode_q5_k(const void* blocks, float* values, size_t n) {
@@ -36,21 +31,24 @@ void decode_q5_k(const void* blocks, float* values, size_t n) {
     const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
     uint8_t scales[8], mins[8];
     get_scales(block.scales, scales, mins);
-    for (size_t i = 0; i < kBlockSize; ++i) {
-      const float scale = d * static_cast<float>(scales[i / 32]);
-      const float min = dmin * static_cast<float>(mins[i / 32]);
-      values[b * kBlockSize + i] = scale * static_cast<float>(code(block, i)) - min;
+    for (size_t j = 0; j < 8; ++j) {
+      const float scale = d * static_cast<float>(scales[j]);
+      const float min = dmin * static_cast<float>(mins[j]);
+      const uint8_t* nibbles = block.nibbles + j / 2 * 32;
+      const size_t shift = j % 2 * 4;
+      float* out = values + b * kBlockSize + j * 32;
+      for (size_t i = 0; i < 32; ++i) {
+        const int q = (nibbles[i] >> shift & 15) + (block.high[i] >> j & 1) * 16;
+        out[i] = scale * static_cast<float>(q) - min;
+      }
     }
   }
 }
 
 void encode_q5_k(const float* values, void* blocks, size_t n, const float* importance) {
   auto* out = static_cast<std::byte*>(blocks);
-  for (size_t b = 0; b < n / kBlockSize; ++b) {
-    const float* w = importance ? importance + b * kBlockSize : nullptr;
+  const auto put = [&](size_t b, const AffineBlock& found) {
     BlockQ5_K block{};
-    AffineBlock found;
-    encode_affine(values + b * kBlockSize, w, 32, 31, 63, found);
     block.d = found.d;
     block.dmin = found.dmin;
     put_scales(found.scale, found.min, block.scales);
@@ -60,7 +58,8 @@ void encode_q5_k(const float* values, void* blocks, size_t n, const float* impor
       block.high[i % 32] |= static_cast<uint8_t>(q >> 4 << (i / 32));
     }
     std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  }
+  };
+  encode_affine(values, n, importance, {32, 31, 63}, put);
 }
 
 }  // namespace sluice

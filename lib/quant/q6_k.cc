@@ -22,12 +22,6 @@ struct BlockQ6_K {
 };
 static_assert(sizeof(BlockQ6_K) == 210);
 
-// q - 32
-int code(const BlockQ6_K& block, size_t i) {
-  const int low = block.nibbles[i / 128 * 64 + i % 64] >> (i / 64 % 2 * 4) & 15;
-  return low + (block.high[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3) * 16 - 32;
-}
-
 }  // namespace
 
 void decode_q6_k(const void* blocks, float* values, size_t n) {
@@ -36,9 +30,16 @@ void decode_q6_k(const void* blocks, float* values, size_t n) {
     BlockQ6_K block;
     std::memcpy(&block, in + b * sizeof(block), sizeof(block));
     const float d = f16_to_f32(block.d);
-    for (size_t i = 0; i < kBlockSize; ++i) {
-      const float scale = d * static_cast<float>(block.scales[i / 16]);
-      values[b * kBlockSize + i] = scale * static_cast<float>(code(block, i));
+    for (size_t j = 0; j < 16; ++j) {
+      const float scale = d * static_cast<float>(block.scales[j]);
+      const uint8_t* nibbles = block.nibbles + j / 8 * 64 + j % 4 * 16;
+      const uint8_t* high = block.high + j / 8 * 32 + j % 2 * 16;
+      const size_t shift = j / 4 % 2 * 4, high_shift = j / 2 % 4 * 2;
+      float* out = values + b * kBlockSize + j * 16;
+      for (size_t i = 0; i < 16; ++i) {
+        const int q = (nibbles[i] >> shift & 15) + (high[i] >> high_shift & 3) * 16 - 32;
+        out[i] = scale * static_cast<float>(q);
+      }
     }
   }
 }

@@ -2,12 +2,12 @@
 // Q8_0: blocks of 32 values in 34 bytes: scale d (f16), then q[32] (i8); value = d * q.
 // Encoding gives the bytes of ggml's reference quantizer: q = round(x / d) with halves away from
 // zero, by the inverse of the scale before it is rounded to f16.
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 
 #include "core/f16.h"
 #include "quant/codecs.h"
+#include "quant/search.h"
 
 namespace sluice {
 namespace {
@@ -19,15 +19,6 @@ struct BlockQ8_0 {
   int8_t q[kBlockSize];
 };
 static_assert(sizeof(BlockQ8_0) == 34);
-
-// Rounds halves away from zero. Values that are no number, and scales so small that their inverse
-// is infinite, have no code: 0.
-int8_t to_code(float scaled) {
-  if (!(std::fabs(scaled) < 127.5f)) return 0;
-  const int whole = static_cast<int>(scaled);
-  const float rest = scaled - static_cast<float>(whole);  // exact
-  return static_cast<int8_t>(whole + (rest >= 0.5f) - (rest <= -0.5f));
-}
 
 }  // namespace
 
@@ -46,17 +37,14 @@ void encode_q8_0(const float* values, void* blocks, size_t n, const float* /*imp
   auto* out = static_cast<std::byte*>(blocks);
   for (size_t b = 0; b < n / kBlockSize; ++b) {
     const float* x = values + b * kBlockSize;
-    float largest = 0.0f;
-    for (size_t i = 0; i < kBlockSize; ++i) {
-      const float magnitude = std::fabs(x[i]);
-      // Written so that a NaN is forgotten by the next value, as the reference does.
-      largest = largest > magnitude ? largest : magnitude;
-    }
+    float low = 0, high = 0;
+    search().extremes(x, kBlockSize, &low, &high);
+    const float largest = high >= -low ? high : -low;
     const float d = largest / 127.0f;
     const float inverse = d != 0.0f ? 1.0f / d : 0.0f;
     BlockQ8_0 block;
     block.d = f32_to_f16(d);
-    for (size_t i = 0; i < kBlockSize; ++i) block.q[i] = to_code(x[i] * inverse);
+    search().codes_away(x, kBlockSize, inverse, block.q);
     std::memcpy(out + b * sizeof(block), &block, sizeof(block));
   }
 }

@@ -13,191 +13,162 @@ namespace {
 constexpr int kSize = 256;
 constexpr int kRounds = 3;  // grids that are tried
 
-int round_within(float value, int low, int high) {
-  if (!(value > static_cast<float>(low))) return low;
-  if (value >= static_cast<float>(high)) return high;
-  return static_cast<int>((value + 12582912.0f) - 12582912.0f);
+// One block of a batch: its groups are lanes first .. first + n - 1.
+struct Part {
+  int first, n;
+  float least = 0;    // error of the best grid so far
+  bool done = false;  // another grid would gain nothing
+};
+
+// The largest magnitude of the part's scales, with its sign.
+float largest(const float* values, const Part& part) {
+  float found = 0;
+  for (int j = part.first; j < part.first + part.n; ++j) {
+    const float magnitude = values[j] < 0 ? -values[j] : values[j];
+    if (magnitude > (found < 0 ? -found : found)) found = values[j];
+  }
+  return found;
 }
 
-// d and dmin of the grid; what a step of it is worth after rounding to f16.
-struct Grid {
-  uint16_t d, dmin;
-  float step() const { return f16_to_f32(d); }
-  float min_step() const { return f16_to_f32(dmin); }
-};
+void set(float* values, const Part& part, uint16_t half) {
+  for (int j = part.first; j < part.first + part.n; ++j) values[j] = f16_to_f32(half);
+}
 
-class AffineSearch {
- public:
-  AffineSearch(const float* x, const float* w, int group, int top, int scale_top)
-      : x_(x), w_(w), group_(group), n_(kSize / group), top_(top), scale_top_(scale_top) {}
+// Whether the errors in `errors` are less than those of the rounds before.
+bool improves(const float* errors, Part& part, int round) {
+  float error = 0;
+  for (int j = part.first; j < part.first + part.n; ++j) error += errors[j];
+  if (round > 0 && !(error < part.least)) return false;
+  part.least = error;
+  return true;
+}
 
-  void run(AffineBlock& out) {
-    float largest = 0, largest_min = 0;
-    for (int j = 0; j < n_; ++j) {
-      s_.affine(x_ + j * group_, w_ + j * group_, group_, top_, &scale_[j], &min_[j]);
-      largest = scale_[j] > largest ? scale_[j] : largest;
-      largest_min = min_[j] > largest_min ? min_[j] : largest_min;
-    }
-    const auto steps = static_cast<float>(scale_top_);
-    Grid grid{f32_to_f16(largest / steps), f32_to_f16(largest_min / steps)};
-    float least = 0;
-    for (int round = 0; round < kRounds; ++round) {
-      AffineBlock tried{};
-      const float error = place(grid, tried);
-      if (round > 0 && !(error < least)) break;
-      least = error;
-      out = tried;
-      if (!refit(tried, grid)) break;
-    }
+// Least squares for d and dmin with all codes as they are; false: nothing to gain.
+bool refit(const Part& part, const AffineFit& fit, const AffinePlace& p, AffineBlock& grid) {
+  double uu = 0, uv = 0, vv = 0, xu = 0, xv = 0;
+  for (int j = part.first; j < part.first + part.n; ++j) {
+    const double u = p.scale[j], v = -p.min[j];
+    uu += u * u * p.q2[j], uv += u * v * p.q[j], vv += v * v * fit.of_w[j];
+    xu += u * p.xq[j], xv += v * fit.of_x[j];
   }
-
- private:
-  // The best scale and min on the grid for each group, looked for around the unbound ones.
-  float place(const Grid& grid, AffineBlock& out) const {
-    out.d = grid.d;
-    out.dmin = grid.dmin;
-    const float d = grid.step(), dmin = grid.min_step();
-    float sum = 0;
-    for (int j = 0; j < n_; ++j) {
-      const float *x = x_ + j * group_, *w = w_ + j * group_;
-      const int scale = d > 0 ? round_within(scale_[j] / d, 0, scale_top_) : 0;
-      const int min = dmin > 0 ? round_within(min_[j] / dmin, 0, scale_top_) : 0;
-      float least = -1;
-      for (int a = scale > 0 ? scale - 1 : 0; a <= scale + 1 && a <= scale_top_; ++a) {
-        for (int b = min > 0 ? min - 1 : 0; b <= min + 1 && b <= scale_top_; ++b) {
-          const float error = s_.affine_error(x, w, group_, top_, d * static_cast<float>(a),
-                                              dmin * static_cast<float>(b), nullptr);
-          if (least >= 0 && !(error < least)) continue;
-          least = error;
-          out.scale[j] = static_cast<uint8_t>(a);
-          out.min[j] = static_cast<uint8_t>(b);
-        }
-      }
-      sum += s_.affine_error(x, w, group_, top_, d * static_cast<float>(out.scale[j]),
-                             dmin * static_cast<float>(out.min[j]), out.q + j * group_);
-    }
-    return sum;
+  const double determinant = uu * vv - uv * uv;
+  double d = uu > 0 ? xu / uu : 0, dmin = 0;
+  if (determinant > 0) {
+    d = (xu * vv - xv * uv) / determinant;
+    dmin = (xv * uu - xu * uv) / determinant;
   }
+  if (!(d > 0) || !(dmin >= 0)) return false;
+  const uint16_t next = f32_to_f16(static_cast<float>(d));
+  const uint16_t next_min = f32_to_f16(static_cast<float>(dmin));
+  if (next == grid.d && next_min == grid.dmin) return false;
+  grid.d = next;
+  grid.dmin = next_min;
+  return true;
+}
 
-  // Least squares for d and dmin with all codes as they are; false: nothing to gain.
-  bool refit(const AffineBlock& b, Grid& grid) const {
-    double uu = 0, uv = 0, vv = 0, xu = 0, xv = 0;
-    for (int i = 0; i < kSize; ++i) {
-      const int j = i / group_;
-      const double w = w_[i], u = b.scale[j] * b.q[i], v = -b.min[j];
-      uu += w * u * u, uv += w * u * v, vv += w * v * v;
-      xu += w * u * x_[i], xv += w * v * x_[i];
-    }
-    const double determinant = uu * vv - uv * uv;
-    double d = uu > 0 ? xu / uu : 0, dmin = 0;
-    if (determinant > 0) {
-      d = (xu * vv - xv * uv) / determinant;
-      dmin = (xv * uu - xu * uv) / determinant;
-    }
-    if (!(d > 0) || !(dmin >= 0)) return false;
-    const Grid next{f32_to_f16(static_cast<float>(d)), f32_to_f16(static_cast<float>(dmin))};
-    if (next.d == grid.d && next.dmin == grid.dmin) return false;
-    grid = next;
-    return true;
+bool refit(const SymmetricPlace& p, uint16_t& d) {
+  double uu = 0, xu = 0;
+  for (int j = 0; j < kBatch; ++j) {
+    uu += static_cast<double>(p.scale[j]) * p.scale[j] * p.q2[j];
+    xu += static_cast<double>(p.scale[j]) * p.xq[j];
   }
+  if (!(uu > 0)) return false;
+  const uint16_t next = f32_to_f16(static_cast<float>(xu / uu));
+  if (next == d) return false;
+  d = next;
+  return true;
+}
 
-  const Search& s_ = search();
-  const float *x_, *w_;
-  int group_, n_, top_, scale_top_;
-  float scale_[16] = {}, min_[16] = {};
-};
-
-class SymmetricSearch {
- public:
-  SymmetricSearch(const float* x, const float* w, int half, int scale_half)
-      : x_(x), w_(w), half_(half), scale_half_(scale_half) {}
-
-  void run(SymmetricBlock& out) {
-    float largest = 0;
-    for (int j = 0; j < 16; ++j) {
-      scale_[j] = s_.symmetric(x_ + j * 16, w_ + j * 16, 16, -half_, half_ - 1);
-      const float magnitude = scale_[j] < 0 ? -scale_[j] : scale_[j];
-      if (magnitude > (largest < 0 ? -largest : largest)) largest = scale_[j];
-    }
-    // The largest scale takes the one number that has no counterpart of the other sign.
-    uint16_t d = f32_to_f16(largest / static_cast<float>(-scale_half_));
-    float least = 0;
-    for (int round = 0; round < kRounds; ++round) {
-      SymmetricBlock tried{};
-      const float error = place(d, tried);
-      if (round > 0 && !(error < least)) break;
-      least = error;
-      out = tried;
-      if (!refit(tried, d)) break;
-    }
+void put_codes(const float* x, const AffineShape& shape, AffineBlock& out) {
+  const float d = f16_to_f32(out.d), dmin = f16_to_f32(out.dmin);
+  for (int j = 0; j < kSize / shape.group; ++j) {
+    const float scale = d * static_cast<float>(out.scale[j]);
+    const float min = dmin * static_cast<float>(out.min[j]);
+    search().codes_nearest(x + j * shape.group, shape.group, 0, shape.top,
+                           scale > 0 ? 1.0f / scale : 0.0f, min, out.q + j * shape.group);
   }
-
- private:
-  float place(uint16_t bits, SymmetricBlock& out) const {
-    out.d = bits;
-    const float d = f16_to_f32(bits);
-    float sum = 0;
-    for (int j = 0; j < 16; ++j) {
-      const float *x = x_ + j * 16, *w = w_ + j * 16;
-      const int scale = d != 0 ? round_within(scale_[j] / d, -scale_half_, scale_half_ - 1) : 0;
-      float least = -1;
-      for (int a = scale - 1; a <= scale + 1; ++a) {
-        if (a < -scale_half_ || a >= scale_half_) continue;
-        const float error =
-            s_.symmetric_error(x, w, 16, -half_, half_ - 1, d * static_cast<float>(a), nullptr);
-        if (least >= 0 && !(error < least)) continue;
-        least = error;
-        out.scale[j] = static_cast<int8_t>(a);
-      }
-      sum += s_.symmetric_error(x, w, 16, -half_, half_ - 1, d * static_cast<float>(out.scale[j]),
-                                out.q + j * 16);
-    }
-    return sum;
-  }
-
-  bool refit(const SymmetricBlock& b, uint16_t& d) const {
-    double uu = 0, xu = 0;
-    for (int i = 0; i < kSize; ++i) {
-      const double w = w_[i], u = b.scale[i / 16] * b.q[i];
-      uu += w * u * u;
-      xu += w * u * x_[i];
-    }
-    if (!(uu > 0)) return false;
-    const uint16_t next = f32_to_f16(static_cast<float>(xu / uu));
-    if (next == d) return false;
-    d = next;
-    return true;
-  }
-
-  const Search& s_ = search();
-  const float *x_, *w_;
-  int half_, scale_half_;
-  float scale_[16] = {};
-};
+}
 
 }  // namespace
 
-const float* weights_or_ones(const float* importance) {
-  struct Ones {
-    float w[kSize];
-    constexpr Ones() : w() {
-      for (float& one : w) one = 1;
+void Batch::take(const float* values, const float* weights, int n_groups, int group_size) {
+  group = group_size;
+  for (int g = 0; g < kBatch; ++g) {
+    for (int i = 0; i < group_size; ++i) {
+      x[i * kBatch + g] = g < n_groups ? values[g * group_size + i] : 0;
+      w[i * kBatch + g] = g < n_groups && weights ? weights[g * group_size + i] : 1;
     }
-  };
-  static constexpr Ones kOnes;
-  return importance ? importance : kOnes.w;
+  }
 }
 
-void encode_affine(const float* x, const float* importance, int group, int top, int scale_top,
-                   AffineBlock& out) {
-  out = {};
-  AffineSearch(x, weights_or_ones(importance), group, top, scale_top).run(out);
+void encode_affine_batch(const float* x, size_t n_blocks, const float* importance,
+                         const AffineShape& shape, AffineBlock* out) {
+  const Search& s = search();
+  const int n = kSize / shape.group;  // groups of a block
+  Batch batch;
+  batch.take(x, importance, static_cast<int>(n_blocks) * n, shape.group);
+  AffineFit fit;
+  s.fit_affine(batch, shape.top, fit);
+  AffinePlace place{};
+  AffineBlock grid[kMostBlocks];
+  Part part[kMostBlocks];
+  const auto steps = static_cast<float>(shape.scale_top);
+  for (size_t b = 0; b < n_blocks; ++b) {
+    part[b] = {static_cast<int>(b) * n, n};
+    grid[b].d = f32_to_f16(largest(fit.scale, part[b]) / steps);
+    grid[b].dmin = f32_to_f16(largest(fit.min, part[b]) / steps);
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    for (size_t b = 0; b < n_blocks; ++b) {
+      set(place.d, part[b], grid[b].d);
+      set(place.dmin, part[b], grid[b].dmin);
+    }
+    s.place_affine(batch, shape.top, shape.scale_top, fit, place);
+    bool all_done = true;
+    for (size_t b = 0; b < n_blocks; ++b) {
+      if (part[b].done || !improves(place.error, part[b], round)) {
+        part[b].done = true;
+        continue;
+      }
+      out[b].d = grid[b].d;
+      out[b].dmin = grid[b].dmin;
+      for (int j = 0; j < n; ++j) {
+        out[b].scale[j] = static_cast<uint8_t>(place.scale[part[b].first + j]);
+        out[b].min[j] = static_cast<uint8_t>(place.min[part[b].first + j]);
+      }
+      part[b].done = !refit(part[b], fit, place, grid[b]);
+      all_done = all_done && part[b].done;
+    }
+    if (all_done) break;
+  }
+  for (size_t b = 0; b < n_blocks; ++b) put_codes(x + b * kSize, shape, out[b]);
 }
 
 void encode_symmetric(const float* x, const float* importance, int half, int scale_half,
                       SymmetricBlock& out) {
-  out = {};
-  SymmetricSearch(x, weights_or_ones(importance), half, scale_half).run(out);
+  const Search& s = search();
+  Batch batch;
+  batch.take(x, importance, kBatch, kSize / kBatch);
+  SymmetricFit fit;
+  s.fit_symmetric(batch, half, fit);
+  SymmetricPlace place{};
+  Part all{0, kBatch};
+  // The largest scale takes the one number that has no counterpart of the other sign.
+  uint16_t d = f32_to_f16(largest(fit.scale, all) / static_cast<float>(-scale_half));
+  for (int round = 0; round < kRounds; ++round) {
+    set(place.d, all, d);
+    s.place_symmetric(batch, half, scale_half, fit, place);
+    if (!improves(place.error, all, round)) break;
+    out.d = d;
+    for (int j = 0; j < kBatch; ++j) out.scale[j] = static_cast<int8_t>(place.scale[j]);
+    if (!refit(place, d)) break;
+  }
+  const float step = f16_to_f32(out.d);
+  for (int j = 0; j < kBatch; ++j) {
+    const float scale = step * static_cast<float>(out.scale[j]);
+    s.codes_nearest(x + j * 16, 16, -half, half - 1, scale != 0 ? 1.0f / scale : 0.0f, 0,
+                    out.q + j * 16);
+  }
 }
 
 }  // namespace sluice

@@ -7,10 +7,12 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "core/f16.h"
 #include "guarded.h"
+#include "quant/search.h"
 #include "support.h"
 
 using namespace sluice;
@@ -290,6 +292,64 @@ Test(format, encoders_take_values_that_are_no_numbers) {
 
 namespace {
 
+// What the searches make of some groups, byte by byte.
+struct SearchResults {
+  AffineFit affine{};
+  AffinePlace affine_place{};
+  SymmetricFit symmetric{};
+  SymmetricPlace symmetric_place{};
+  int8_t codes[3][512] = {};
+  float low = 0, high = 0;
+};
+
+SearchResults search_with(const Search& s, const std::vector<float>& x, const float* w, int group) {
+  SearchResults r;
+  Batch batch;
+  batch.take(x.data(), w, 14, group);  // two are left empty
+  s.fit_affine(batch, 15, r.affine);
+  for (int i = 0; i < kBatch; ++i) r.affine_place.d[i] = r.affine_place.dmin[i] = 1e-3f;
+  s.place_affine(batch, 15, 63, r.affine, r.affine_place);
+  s.fit_symmetric(batch, 4, r.symmetric);
+  for (float& d : r.symmetric_place.d) d = -1e-3f;
+  s.place_symmetric(batch, 4, 32, r.symmetric, r.symmetric_place);
+  const int n = 16 * group;
+  s.codes_nearest(x.data(), n, -4, 3, 80.0f, 0.01f, r.codes[0]);
+  s.codes_up(x.data(), n, 15, 100.0f, -0.05f, 0.25f, r.codes[1]);
+  s.codes_away(x.data(), n, 1500.0f, r.codes[2]);
+  s.extremes(x.data(), n, &r.low, &r.high);
+  return r;
+}
+
+}  // namespace
+
+// Files must not depend on the machine that made them.
+Test(format, searches_give_the_same_bits_on_every_instruction_set) {
+  const auto builds = search_builds();
+  for (const int group : {16, 32}) {
+    for (int round = 0; round < 50; ++round) {
+      const auto n = static_cast<size_t>(16 * group);
+      std::vector<float> x(n), w(n);
+      for (size_t i = 0; i < n; ++i) {
+        x[i] = bell(i + static_cast<size_t>(round) * n), w[i] = some_weight(i);
+        if (round % 5 == 1) x[i] = std::round(x[i] * 64) / 64;  // ties
+        if (round % 5 == 2 && i % 16 < 8) x[i] = 0;
+      }
+      for (const float* weights : {static_cast<const float*>(nullptr), std::as_const(w).data()}) {
+        const SearchResults expected = search_with(*builds[0].search, x, weights, group);
+        cr_assert(expected.affine.scale[3] > 0 && expected.symmetric.scale[3] != 0);
+        for (const SearchBuild& build : builds) {
+          if (!build.usable) continue;
+          const SearchResults got = search_with(*build.search, x, weights, group);
+          cr_assert(std::memcmp(&got, &expected, sizeof(got)) == 0, "%s, groups of %d, round %d",
+                    build.name, group, round);
+        }
+      }
+    }
+  }
+}
+
+namespace {
+
 struct Q8Block {
   uint16_t d;
   int8_t q[32];
@@ -322,6 +382,10 @@ Test(format, q8_0_known_answers) {
   const int8_t expected[] = {-127, 1, -1, 0, 3, 127};
   for (size_t i = 0; i < std::size(expected); ++i) cr_assert(same(block.q[i], expected[i]));
   cr_assert(same(block.q[31], 100));
+
+  // Of a zero of either sign the codes and the scale are 0.
+  values.assign(32, -0.0f);
+  cr_assert(same(encode_q8(values).d, 0));
 
   // The codes come from the scale before it is rounded to f16: 1/3 of 127 is no f16 value.
   std::fill(values.begin(), values.end(), 1.0f / 3);
