@@ -2,6 +2,7 @@
 // Rewriting models in another format, and synthetic models.
 #include <cerrno>
 #include <cmath>
+#include <filesystem>
 
 #include <sluice/engine.hpp>
 #include <sluice/gguf.hpp>
@@ -321,6 +322,24 @@ Test(quantize, errors_leave_no_file) {
   cr_assert(quantize(in, out, "BF16").has_value());
   write_model(dir, 1e9f);
   cr_assert(is_error(quantize(in, out, "Q8_0"), ERANGE, {"'fits'", "Q8_0"}));
+}
+
+// Found in one of several chunks, while other threads are at work on those behind it.
+Test(quantize, errors_name_the_value_in_a_large_tensor) {
+  const TempDir dir;
+  const std::string in = dir.file("in.gguf"), out = dir.file("out.gguf");
+  const uint64_t shape[] = {1024, 1024};
+  std::vector<float> values(1024 * 1024, 0.5f);
+  values[500000] = -INFINITY;
+  auto writer = GgufWriter::create(in);
+  cr_assert(writer->add_tensor("large", 0, shape).has_value());
+  cr_assert(writer->write(std::as_bytes(std::span(values))).has_value());
+  cr_assert(writer->finish().has_value());
+  for (const unsigned n_threads : {1, 2, 5}) {
+    cr_assert(is_error(quantize(in, out, "Q4_K_M", n_threads), EBADMSG,
+                       {"'large'", "value 500000 is -inf"}));
+    cr_assert(!std::filesystem::exists(out));
+  }
 }
 
 Test(quantize, progress_counts_up_to_the_total) {
