@@ -217,6 +217,10 @@ Bytes bits16(const std::byte* w, char value, int h) {
 }
 Bytes both(Bytes a, char mask) { return _mm256_and_si256(a, _mm256_set1_epi8(mask)); }
 Bytes either(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
+// (a & a_mask) | (b & b_mask)
+Bytes merge(Bytes a, char a_mask, Bytes b, char b_mask) {
+  return either(both(a, a_mask), both(b, b_mask));
+}
 // Words shifted right by n bits, or left where n is negative.
 template <int n>
 Bytes shift(Bytes a) {
@@ -281,18 +285,36 @@ V16 spread(__m128 four) {
 
 #include "ops/kernels/quantized.inc"
 
+Sums start_less(__m256i products) { return _mm256_sub_epi32(zero_sums(), products); }
+// A block of 256 values times a column's, on top of `start`.
+template <typename F>
+Sums dot_groups(const std::byte* w, __m256i scales, const int8_t (*q)[64], Sums sums) {
+  for (int h = 0; h < kHalves; ++h) {
+    const Raw raw = F::raw(w, h);
+    for (int v = 0; v < 4; ++v) {
+      sums = dot_scaled(sums, F::codes(raw, v), load_bytes(q[v], h), group_scales(scales, v, h));
+    }
+  }
+  return sums;
+}
+__m128i fold_products(const Sums* s) { return fold4(s[0], s[1], s[2], s[3]); }
+
+#include "ops/kernels/single.inc"
+
 size_t packed32_bytes(uint32_t k, uint32_t n) {
-  return (size_t{n} + 3) / 4 * ((k / kA8Block + 3) / 4) * sizeof(Packed32<4>);
+  if (n == 1) return single32_bytes(k);
+  return (size_t{n} + 3) / 4 * ((k / kA8Block + 3) / 4) * sizeof(Packed32);
 }
 size_t packed256_bytes(uint32_t k, uint32_t n) {
-  return (size_t{n} + 3) / 4 * (k / kA8KBlock) * sizeof(Packed256<4>);
+  if (n == 1) return single256_bytes(k);
+  return (size_t{n} + 3) / 4 * (k / kA8KBlock) * sizeof(Packed256);
 }
 uint32_t pack_pieces(uint32_t n) { return (n + 3) / 4; }
 void pack_columns32(const MatmulArgs& a, uint32_t piece) {
-  a.n == 1 ? pack32<1>(a, piece) : pack32<4>(a, piece);
+  a.n == 1 ? pack_column32(a) : pack32(a, piece);
 }
 void pack_columns256(const MatmulArgs& a, uint32_t piece) {
-  a.n == 1 ? pack256<1>(a, piece) : pack256<4>(a, piece);
+  a.n == 1 ? pack_column256(a) : pack256(a, piece);
 }
 constexpr ColumnPacking kPacking32 = {packed32_bytes, pack_pieces, pack_columns32};
 constexpr ColumnPacking kPacking256 = {packed256_bytes, pack_pieces, pack_columns256};

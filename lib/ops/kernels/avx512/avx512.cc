@@ -160,10 +160,11 @@ __m512i gather(const std::byte* w, const uint16_t* order) {
   return _mm512_permutex2var_epi16(_mm512_loadu_si512(w), _mm512_load_si512(order),
                                    _mm512_loadu_si512(w + 4 * kStride - 64));
 }
-// 16 bytes from kAt on of each of four blocks.
+// 16 bytes from kAt on of each of four blocks. Of short blocks the two reads would overlap so much
+// that data from memory comes in more slowly than with four reads (measured).
 template <size_t kStride, size_t kAt>
 Bytes quarter(const std::byte* w, int) {
-  if constexpr (Gather<kStride, kAt>::kInTwo) {
+  if constexpr (Gather<kStride, kAt>::kInTwo && kStride > 20) {
     static constexpr Gather<kStride, kAt> kGather(8);
     return gather<kStride>(w, kGather.order);
   } else {
@@ -194,6 +195,12 @@ Bytes bits16(const std::byte* w, char value, int) {
 }
 Bytes both(Bytes a, char mask) { return _mm512_and_si512(a, _mm512_set1_epi8(mask)); }
 Bytes either(Bytes a, Bytes b) { return _mm512_or_si512(a, b); }
+// (a & a_mask) | (b & b_mask), for masks that have no bit in common.
+Bytes merge(Bytes a, char a_mask, Bytes b, char b_mask) {
+  // By bits of b's mask b, else a.
+  const Bytes chosen = _mm512_ternarylogic_epi64(_mm512_set1_epi8(b_mask), b, a, 0xca);
+  return both(chosen, static_cast<char>(a_mask | b_mask));
+}
 // Words shifted right by n bits, or left where n is negative.
 template <int n>
 Bytes shift(Bytes a) {
@@ -250,6 +257,41 @@ V16 spread(__m128 four) {
 }
 
 #include "ops/kernels/quantized.inc"
+
+Sums start_less(__m256i products) {
+  return _mm512_zextsi256_si512(_mm256_sub_epi32(_mm256_setzero_si256(), products));
+}
+// A block of 256 values times a column's, on top of `start`. Sums of four products fit 16 bits: codes
+// are at most 63.
+template <typename F>
+Sums dot_groups(const std::byte* w, __m256i scales, const int8_t (*q)[64], Sums start) {
+  Sums fours[4];
+  const Raw raw = F::raw(w, 0);
+  for (int v = 0; v < 4; ++v) fours[v] = dot(zero_sums(), F::codes(raw, v), load_bytes(q[v], 0));
+  const Words order =
+      _mm512_set_epi64(0x000b000b000b000b, 0x0009000900090009, 0x000a000a000a000a, 0x0008000800080008,
+                       0x0003000300030003, 0x0001000100010001, 0x0002000200020002, 0);
+  const Words all = _mm512_castsi256_si512(scales);
+  const Words first_scales = _mm512_permutexvar_epi16(order, all);
+  const Words last_scales =
+      _mm512_permutexvar_epi16(_mm512_add_epi16(order, _mm512_set1_epi16(4)), all);
+  const Sums sums =
+      _mm512_dpwssd_epi32(start, _mm512_packs_epi32(fours[0], fours[1]), first_scales);
+  return _mm512_dpwssd_epi32(sums, _mm512_packs_epi32(fours[2], fours[3]), last_scales);
+}
+// The sums of the lanes of each of four.
+__m128i fold_products(const Sums* s) {
+  const __m512i ab =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(s[0], s[1]), _mm512_unpackhi_epi32(s[0], s[1]));
+  const __m512i cd =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
+  const __m512i all =
+      _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  const __m256i half = reduce(all);
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+#include "ops/kernels/single.inc"
 
 #include "ops/kernels/avx512/columns.inc"
 
