@@ -119,14 +119,15 @@ help:
 #: make build                 programs in build/bin, libraries in build/lib
 #: make kernel                build sluice.ko against Debian's kernel headers
 #: make check                 everything below
-#: make lint                  formatting, clang-tidy, layering, symbols, kernel style
+#: make lint                  formatting, clang-tidy, layering, symbols, scripts, man pages
 #: make check-unit            unit tests: plain, sanitized (ASan, UBSan) and under valgrind
 #: make check-e2e             the programs, the C library and the daemon as users meet them
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
 #: make check-model           the same bits on the CPU, an emulated board, and a board behind the driver in a guest
 #: make check-kasan           the VM suite in a kernel with KASAN, lockdep and kmemleak, built once (10 to 20 minutes)
-#: make check-full          make check, and check-storm, check-arm64, check-neon, check-packages: what takes longer
+#: make check-full          make check, and what takes longer: check-storm, -arm64, -neon, -packages, -checkpatch
 #: make check-storm         10,000 lives of hostile programs and 200 removals of a board, in the guest of check-vm
+#: make check-checkpatch     the driver's style, by the script of the kernel's source
 #: make check-neon          the NEON kernels and the whole program for arm64, by QEMU's user mode
 #: make check-arm64         sluice.ko for arm64 in a QEMU guest: edu, and a GPIO block of the platform bus
 #: make soak [FAULTS=1000]    stories on an emulated board that fails at random

@@ -427,9 +427,9 @@ static int sluice_mmap_chunks(struct sluice_mem *mem, struct vm_area_struct *vma
 		u32 chunk = offset >> mem->chunk_shift;
 		u64 skip = offset - ((u64)chunk << mem->chunk_shift);
 		u64 n = min_t(u64, sluice_mem_chunk_bytes(mem, chunk) - skip, vma->vm_end - at);
+		unsigned long pfn = page_to_pfn(mem->pages[chunk]) + (skip >> PAGE_SHIFT);
 
-		err = remap_pfn_range(vma, at, page_to_pfn(mem->pages[chunk]) + (skip >> PAGE_SHIFT),
-				      n, vma->vm_page_prot);
+		err = remap_pfn_range(vma, at, pfn, n, vma->vm_page_prot);
 		at += n;
 		offset += n;
 	}

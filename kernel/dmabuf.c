@@ -79,7 +79,7 @@ void sluice_exports_unbar(struct sluice_exports *exports)
 	spin_unlock(&exports->pin_lock);
 }
 
-/* Tells importers that what is in the device memory is worth nothing any more, or that it is gone. */
+/* Tells importers that what is in the device memory is worth nothing any more, or gone. */
 void sluice_exports_moved(struct sluice_exports *exports)
 {
 	struct sluice_exported *exported;

@@ -73,6 +73,7 @@ static struct attribute *sluice_hwmon_attrs[] = {
 	SLUICE_FREQ_ATTRS(7),
 	NULL
 };
+
 static_assert(ARRAY_SIZE(sluice_hwmon_attrs) == 2 * ARRAY_SIZE(sluice_freqs) + 1);
 ATTRIBUTE_GROUPS(sluice_hwmon);
 

@@ -89,8 +89,8 @@ static int sluice_rw_part(struct sluice_board *board, const struct sluice_range 
 	if (mem->dead)
 		return -EINVAL;
 	if (mem->kind == SLUICE_ALLOC_DEVICE)
-		return sluice_rw_io(sluice_devmem_at(board, mem->offset + offset), true, buffer, count,
-				    write);
+		return sluice_rw_io(sluice_devmem_at(board, mem->offset + offset), true, buffer,
+				    count, write);
 	if (mem->kind == SLUICE_ALLOC_DOORBELL)
 		return sluice_rw_io(mem->offset + offset, false, buffer, count, write);
 	/* On x86 this address has the type that the pages were given. */
@@ -162,8 +162,9 @@ static ssize_t sluice_rw(struct file *file, char __user *user, size_t count, lof
 	if (!range.mem) {
 		const struct sluice_win *win = &board->windows[range.window];
 		u64 end = min_t(u64, win->length, range.offset + (range.n_pages << PAGE_SHIFT));
+		u64 at = range.offset + skip;
 
-		count = range.offset + skip < end ? min_t(u64, count, end - range.offset - skip) : 0;
+		count = at < end ? min_t(u64, count, end - at) : 0;
 		if (write && !(win->caps & SLUICE_WINDOW_CAN_WRITE))
 			range.read_only = true;
 	} else {

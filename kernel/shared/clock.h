@@ -67,7 +67,7 @@ int sluice_clock_timer(const struct sluice_clock_plan *plan, __u32 timer, __u32 
  * struct sluice_clock_ops - how the sequence reaches the board
  * @read: a word of the clock page at byte @offset
  * @write: likewise
- * @commit: post a request and wait for its acknowledgement; 0, or a negative errno
+ * @commit: post a request and wait until it is acknowledged; 0, or a negative errno
  * @quiesce: let no entry begin, drain the queues (SLUICE_SDI_ACTION_PAUSE) and mask
  *	the interrupts; 0 or a negative errno
  * @resume: undo that

@@ -11,9 +11,9 @@
  * Any call answers -ENODEV once the board is gone, for ever on that file, and
  * -EBUSY while it is being reset. A board that did not come up again after a
  * reset answers -EIO to what would use it, until another reset succeeds. All of
- * these take back every mapping: a later touch is a SIGBUS. After a reset device memory holds nothing of worth, objects are
- * still there and may be mapped again, and queues are dead: their calls answer
- * -ECONNRESET until they are freed.
+ * these take back every mapping: a later touch is a SIGBUS. After a reset device
+ * memory holds nothing of worth, objects are still there and may be mapped again,
+ * and queues are dead: their calls answer -ECONNRESET until they are freed.
  *
  * Objects (memory, buffers, queues, imported dma-bufs) have handles, numbers
  * above 0 that mean something to the file that made them, and die with it.
@@ -265,12 +265,15 @@ struct sluice_reg_batch {
 	__u64 reserved[2];
 };
 
-/* Memory type of a mapping: @type of struct sluice_map. */
+/*
+ * Memory type of a mapping: @type of struct sluice_map. NATIVE is uncached for windows of
+ * registers, write-combined for device memory, and for objects in host memory what they
+ * were allocated as.
+ */
 #define SLUICE_MAP_UNCACHED 0
 #define SLUICE_MAP_WRITE_COMBINED 1
 #define SLUICE_MAP_CACHED 2 /* coherent with the board */
-#define SLUICE_MAP_NATIVE 3 /* windows of registers: uncached; device memory: write-combined;
-			     * objects in host memory: as they were allocated */
+#define SLUICE_MAP_NATIVE 3
 
 /* @flags bits of struct sluice_map. */
 #define SLUICE_MAP_OBJECT (1u << 0) /* @window is the handle of an object */
@@ -294,8 +297,9 @@ struct sluice_reg_batch {
  * @reserved: must be 0 (in)
  *
  * pread() and pwrite() at cookie + n copy through the kernel, by accesses of up to
- * 8 bytes, and end where the cookie's range ends. mmap() of a cookie needs MAP_SHARED (-EINVAL), and a file open for writing if
- * the mapping is writable (-EACCES); PROT_EXEC is -EPERM. A mapping longer than
+ * 8 bytes, and end where the cookie's range ends. mmap() of a cookie needs
+ * MAP_SHARED (-EINVAL), and a file open for writing if the mapping is writable
+ * (-EACCES); PROT_EXEC is -EPERM. A mapping longer than
  * what the cookie covers, or an offset that is no cookie of this file, is
  * -EINVAL. A mapping can be inherited by fork() and moved, but is changed and
  * removed only as a whole.
@@ -729,8 +733,8 @@ struct sluice_import {
  *
  * If the queue dies before, it is signalled with an error: -ECONNRESET: a reset; -ENODEV: the
  * board is gone; -ECANCELED: the queue was freed, or its file closed; -ETIMEDOUT: the
- * watchdog stopped the queue, or nothing was completed for twice its limit (timeout_ms; 30 s if that is
- * 0), or, with the caller's rings, it took 16 times the limit.
+ * watchdog stopped the queue, or nothing was completed for twice its limit (timeout_ms;
+ * 30 s if that is 0), or, with the caller's rings, it took 16 times the limit.
  *
  * Needs the file open for writing. -ENOENT; -ECONNRESET: a dead queue; -ENOSPC: 1024
  * fences of the queue are not signalled; -ERANGE: @sq_tail is further ahead of @cq_head than
@@ -782,9 +786,9 @@ struct sluice_phys {
  *
  * While there is no room in the ring, as many commands wait as it has entries,
  * in their order, and SLUICE_IOC_SUBMIT answers -EAGAIN; one more is -ENOBUFS. Completions that
- * SLUICE_IOC_WAIT has not taken keep their room. Neither gets the other's completions. A bad command is
- * -EINVAL, -ENOENT: no such queue, -EBADF: a file that is not open for writing,
- * -ECONNRESET: a dead queue.
+ * SLUICE_IOC_WAIT has not taken keep their room. Neither gets the other's completions.
+ * A bad command is -EINVAL, -ENOENT: no such queue, -EBADF: a file that is not open for
+ * writing, -ECONNRESET: a dead queue.
  */
 #define SLUICE_URING_SUBMIT 1
 

@@ -56,7 +56,7 @@
 #define SLUICE_SDI_ACTION_QUEUE_DISABLE 3 /* argument[0]: queue; no ring is touched after */
 #define SLUICE_SDI_ACTION_SEGMENTS 4      /* argument[0]: queue; its segment table is read now */
 #define SLUICE_SDI_ACTION_CLEAR_FAULTS 5
-#define SLUICE_SDI_ACTION_PAUSE 6         /* no entry begins any more; none is under way when acknowledged */
+#define SLUICE_SDI_ACTION_PAUSE 6         /* no entry begins any more, none is under way */
 #define SLUICE_SDI_ACTION_RESUME 7        /* entries begin again */
 #define SLUICE_SDI_REQUEST(generation, action) (((generation) << 8) | (action))
 
@@ -441,8 +441,10 @@ struct sluice_sdi_counters {
 #define SLUICE_SDI_TYPE_Q6_K 14
 #define SLUICE_SDI_TYPE_I64 27
 #define SLUICE_SDI_TYPE_BF16 30
-/* 8-bit activations: 36-byte blocks of 32 values, f32 scale then i8[32]; for
- * weights whose blocks have 32 values. */
+/*
+ * 8-bit activations: 36-byte blocks of 32 values, f32 scale then i8[32]; for
+ * weights whose blocks have 32 values.
+ */
 #define SLUICE_SDI_TYPE_A8 0x1000
 /* The same in 260-byte blocks of 256 values, for weights whose blocks have 256. */
 #define SLUICE_SDI_TYPE_A8K 0x1001
@@ -488,7 +490,7 @@ struct sluice_sdi_tensor {
 #define SLUICE_SDI_OP_KV_WRITE 7   /* dst f16[D,S] at the step's slots = src0 f32[D,N] */
 #define SLUICE_SDI_OP_ATTENTION 8  /* dst f32[D,H,N] = softmax(src0 or src1 . src2) src3 */
 #define SLUICE_SDI_OP_GLU 9        /* dst f32[D,N] = f(src0) * src1 */
-#define SLUICE_SDI_OP_SELECT 10    /* dst f32[D,outputs] = rows of src0 f32[D,tokens] at the step's outputs */
+#define SLUICE_SDI_OP_SELECT 10    /* dst f32[D,outputs] = rows of src0 f32[D,N] at outputs */
 #define SLUICE_SDI_OP_ADD 11       /* dst f32[D,N] = src0 + src1 f32[D,N] or [D] */
 #define SLUICE_SDI_OP_SOFTCAP 12   /* dst f32[D,N] = c tanh(src0 / c) */
 #define SLUICE_SDI_N_OPS 13

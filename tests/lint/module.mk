@@ -6,3 +6,10 @@ lint check-lint: $(PROGRAMS) $(O)/lib/libsluice.a | $(O)/.need-build $(O)/.need-
 
 format: | $(O)/.need-lint
 	$(Q)clang-format -i $(LINT_CXX)
+
+# check-checkpatch, of check-full: the kernel's script for style, over what is built for kernels. It comes with the
+# kernel's source, which is too much to fetch for every `make check`.
+FULL_SUITES += checkpatch
+.PHONY: check-checkpatch
+check-checkpatch: | $(O)/.need-kasan
+	$(Q)tests/lint/checkpatch $(O)/checkpatch

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * importer.c - a device that imports dma-bufs as a program tells it to: with or without move_notify
- * and peer-to-peer, pinned or not. It reaches the memory by its bus addresses, as a peer would; that
- * is right where these are physical addresses (no IOMMU). For tests in a virtual machine.
+ * importer.c - a device that imports dma-bufs as a program tells it to: with or without
+ * move_notify and peer-to-peer, pinned or not. It reaches the memory by its bus addresses,
+ * as a peer would; that is right where these are physical addresses (no IOMMU). For tests
+ * in a virtual machine.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
