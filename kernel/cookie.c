@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 
 #include "board.h"
 #include "buffer.h"
@@ -233,5 +234,6 @@ void sluice_cookies_drop(struct sluice_file *sf, struct sluice_mem *mem)
 	list_for_each_entry_safe(range, next, &dropped, list) {
 		sluice_mem_put(range->mem);
 		sluice_slab_free(&sluice_range_slab, range);
+		cond_resched();
 	}
 }

@@ -2,7 +2,7 @@
 /*
  * object.c - handles: numbers above 0 that mean something to one file.
  */
-#include <linux/slab.h>
+#include <linux/sched.h>
 #include <linux/xarray.h>
 
 #include "board.h"
@@ -122,6 +122,7 @@ void sluice_objects_drop(struct sluice_file *sf)
 	xa_for_each(&sf->objects, handle, object) {
 		xa_erase(&sf->objects, handle);
 		sluice_object_put(object);
+		cond_resched();
 	}
 	xa_destroy(&sf->objects);
 }
