@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest_sdi.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <cstring>
@@ -118,6 +119,13 @@ std::vector<sluice_sdi_completion> run(int fd, uint32_t queue,
   while (done.size() < entries.size()) error_is(wait(fd, queue, &done), 0, "WAIT");
   same(done.size(), entries.size(), "completions");
   return done;
+}
+
+void kill_emulator(const std::string& name) {
+  const Fd console("/dev/ttyS1", O_WRONLY);
+  const std::string text = "host: kill " + name + "\n";
+  check(::write(console.get(), text.data(), text.size()) > 0, "cannot ask the host");
+  ::usleep(500000);
 }
 
 void set_parameter(const char* name, const std::string& value) {

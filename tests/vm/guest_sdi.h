@@ -17,6 +17,8 @@ inline constexpr char kBoard[] = "0000:00:09.0";    // well
 inline constexpr char kHanging[] = "0000:00:0a.0";  // hangs at its fifth entry
 inline constexpr char kLosing[] = "0000:00:0b.0";   // raises no interrupt
 inline constexpr char kMortal[] = "0000:00:0c.0";   // its process can be killed
+inline constexpr char kPulled[] = "0000:01:00.0";   // can be pulled out of its slot
+inline constexpr char kPulledPort[] = "0000:00:0e.0";
 
 // A struct of the ABI with its size filled in.
 template <typename T>
@@ -51,6 +53,9 @@ sluice_sdi_entry copy(uint32_t id, uint64_t src, uint64_t dst, uint64_t length);
 // Entries of a queue that the driver keeps, all collected: their completions.
 std::vector<sluice_sdi_completion> run(int fd, uint32_t queue,
                                        const std::vector<sluice_sdi_entry>& entries);
+
+// Ends the process of that board (its name in tests/vm/run); its registers stay as they are.
+void kill_emulator(const std::string& name);
 
 void set_parameter(const char* name, const std::string& value);
 

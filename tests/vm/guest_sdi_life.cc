@@ -286,12 +286,7 @@ SDI_TEST(a_board_that_stops_answering_ends_in_errors) {
   const auto queue = make_queue(fd.get(), SLUICE_QUEUE_KERNEL);
   error_is(grant(fd.get(), queue.handle, 0, host, 0, 1 << 20), 0, "GRANT");
   volatile uint8_t* at = map_object(fd.get(), memory, kPage);
-  {
-    const Fd console("/dev/ttyS1", O_WRONLY);
-    const char text[] = "host: kill mortal\n";
-    check(::write(console.get(), text, sizeof(text) - 1) > 0, "cannot ask the host");
-  }
-  ::usleep(500000);
+  kill_emulator("mortal");
   set_parameter("timeout_ms", "300");
   error_is(submit(fd.get(), queue.handle, {nop(5), nop(6)}), 0, "SUBMIT");
   std::vector<sluice_sdi_completion> done;

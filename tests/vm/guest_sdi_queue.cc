@@ -23,7 +23,7 @@ Fd open_sdi(const char* name = kBoard, int flags = O_RDWR) { return Fd(node_of(n
 uint64_t at(uint32_t segment, uint64_t offset = 0) { return SLUICE_SDI_ADDR(segment, offset); }
 
 SDI_TEST(boards_with_the_interface_are_taken) {
-  for (const char* name : {kBoard, kHanging, kLosing, kMortal}) {
+  for (const char* name : {kBoard, kHanging, kLosing, kMortal, kPulled}) {
     const auto info = info_of(open_sdi(name).get());
     same(info.kind, SLUICE_BOARD_SDI, "kind");
     check(info.state & SLUICE_STATE_BUS_MASTER, "no bus master");

@@ -62,7 +62,7 @@ $(KASAN)/importer/sluice_importer.ko: $(IMPORTER_SRCS:%=tests/vm/importer/%) kas
 
 check-kasan: $(KASAN)/module/sluice.ko $(KASAN)/importer/sluice_importer.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests \
 		| $(O)/.need-build $(O)/.need-vm
-	$(Q)tests/vm/run --kernel $(KASAN)/bzImage --module $(KASAN)/module/sluice.ko --patience 6 \
+	$(Q)tests/vm/run --kernel $(KASAN)/bzImage --module $(KASAN)/module/sluice.ko --patience 12 \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
 		--emulator $(O)/bin/sluice-emu --importer $(KASAN)/importer/sluice_importer.ko \
 		--work $(KASAN)/vm
