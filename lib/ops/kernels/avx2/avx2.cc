@@ -286,42 +286,45 @@ V16 spread(__m128 four) {
 #include "ops/kernels/quantized.inc"
 
 Sums start_less(__m256i products) { return _mm256_sub_epi32(zero_sums(), products); }
-// A block of 256 values times a column's, on top of `start`.
-template <typename F>
-Sums dot_groups(const std::byte* w, __m256i scales, const int8_t (*q)[64], Sums sums) {
+// A block of 256 values times those of C columns, on top of sums.
+template <typename F, int C, typename X>
+void dot_groups(const std::byte* w, __m256i scales, const X* const* x, Sums* sums) {
   for (int h = 0; h < kHalves; ++h) {
     const Raw raw = F::raw(w, h);
     for (int v = 0; v < 4; ++v) {
-      sums = dot_scaled(sums, F::codes(raw, v), load_bytes(q[v], h), group_scales(scales, v, h));
+      const Bytes codes = F::codes(raw, v);
+      const Words s = group_scales(scales, v, h);
+      for (int c = 0; c < C; ++c) sums[c] = dot_scaled(sums[c], codes, load_bytes(x[c]->q[v], h), s);
     }
   }
-  return sums;
 }
 __m128i fold_products(const Sums* s) { return fold4(s[0], s[1], s[2], s[3]); }
 
-#include "ops/kernels/single.inc"
+#include "ops/kernels/rows.inc"
+
+#include "ops/kernels/avx2/few.inc"
 
 size_t packed32_bytes(uint32_t k, uint32_t n) {
-  if (n == 1) return single32_bytes(k);
+  if (n == 1) return columns32_bytes(k, 1);
   return (size_t{n} + 3) / 4 * ((k / kA8Block + 3) / 4) * sizeof(Packed32);
 }
 size_t packed256_bytes(uint32_t k, uint32_t n) {
-  if (n == 1) return single256_bytes(k);
+  if (n == 1) return columns256_bytes(k, 1);
   return (size_t{n} + 3) / 4 * (k / kA8KBlock) * sizeof(Packed256);
 }
 uint32_t pack_pieces(uint32_t n) { return (n + 3) / 4; }
 void pack_columns32(const MatmulArgs& a, uint32_t piece) {
-  a.n == 1 ? pack_column32(a) : pack32(a, piece);
+  a.n == 1 ? pack_column32(a, 0) : pack32(a, piece);
 }
 void pack_columns256(const MatmulArgs& a, uint32_t piece) {
-  a.n == 1 ? pack_column256(a) : pack256(a, piece);
+  a.n == 1 ? pack_column256(a, 0) : pack256(a, piece);
 }
 constexpr ColumnPacking kPacking32 = {packed32_bytes, pack_pieces, pack_columns32};
 constexpr ColumnPacking kPacking256 = {packed256_bytes, pack_pieces, pack_columns256};
 
 template <typename F>
 void matmul(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
-  a.n == 1 ? one_column<F>(a, row0, row1) : few_columns<F>(a, row0, row1);
+  a.n == 1 ? rows_of_columns<F, 1>(a, row0, row1, 0) : few_columns<F>(a, row0, row1);
 }
 
 constexpr MatmulKernel kMatmul[] = {

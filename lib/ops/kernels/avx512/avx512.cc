@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "ops/kernels/blocks.h"
 #include "ops/kernels/constants.h"
@@ -212,10 +213,6 @@ Sums dot_q8(Sums sums, Bytes codes, Bytes x) {
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   return _mm512_dpbusd_epi32(sums, _mm512_xor_si512(codes, flip), x);
 }
-// The same times scales. Codes up to 63 keep the pairs within 16 bits.
-Sums dot_scaled(Sums sums, Bytes codes, Bytes x, Words scales) {
-  return _mm512_dpwssd_epi32(sums, _mm512_maddubs_epi16(codes, x), scales);
-}
 // The scales of vector v's groups 2v, 2v + 1, 2v + 8, 2v + 9, of 16 in all.
 Words group_scales(__m256i scales, int v, int) {
   const __m512i first =
@@ -250,24 +247,18 @@ __m128 lane(V16 v) {
 V16 from_halves(__m128i low, __m128i high) {
   return _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
 }
-// Each of four numbers four times.
-V16 spread(__m128 four) {
-  const __m512i order = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
-  return _mm512_permutexvar_ps(order, _mm512_castps128_ps512(four));
-}
 
 #include "ops/kernels/quantized.inc"
 
 Sums start_less(__m256i products) {
   return _mm512_zextsi256_si512(_mm256_sub_epi32(_mm256_setzero_si256(), products));
 }
-// A block of 256 values times a column's, on top of `start`. Sums of four products fit 16 bits: codes
-// are at most 63.
-template <typename F>
-Sums dot_groups(const std::byte* w, __m256i scales, const int8_t (*q)[64], Sums start) {
-  Sums fours[4];
+// A block of 256 values times those of C columns, on top of sums. Sums of four products fit 16 bits:
+// codes are at most 63.
+template <typename F, int C, typename X>
+[[gnu::always_inline]] inline void dot_groups(const std::byte* w, __m256i scales, const X* const* x, Sums* sums) {
   const Raw raw = F::raw(w, 0);
-  for (int v = 0; v < 4; ++v) fours[v] = dot(zero_sums(), F::codes(raw, v), load_bytes(q[v], 0));
+  const Bytes codes[4] = {F::codes(raw, 0), F::codes(raw, 1), F::codes(raw, 2), F::codes(raw, 3)};
   const Words order =
       _mm512_set_epi64(0x000b000b000b000b, 0x0009000900090009, 0x000a000a000a000a, 0x0008000800080008,
                        0x0003000300030003, 0x0001000100010001, 0x0002000200020002, 0);
@@ -275,9 +266,12 @@ Sums dot_groups(const std::byte* w, __m256i scales, const int8_t (*q)[64], Sums 
   const Words first_scales = _mm512_permutexvar_epi16(order, all);
   const Words last_scales =
       _mm512_permutexvar_epi16(_mm512_add_epi16(order, _mm512_set1_epi16(4)), all);
-  const Sums sums =
-      _mm512_dpwssd_epi32(start, _mm512_packs_epi32(fours[0], fours[1]), first_scales);
-  return _mm512_dpwssd_epi32(sums, _mm512_packs_epi32(fours[2], fours[3]), last_scales);
+  for (int c = 0; c < C; ++c) {
+    Sums fours[4];
+    for (int v = 0; v < 4; ++v) fours[v] = dot(zero_sums(), codes[v], load_bytes(x[c]->q[v], 0));
+    sums[c] = _mm512_dpwssd_epi32(sums[c], _mm512_packs_epi32(fours[0], fours[1]), first_scales);
+    sums[c] = _mm512_dpwssd_epi32(sums[c], _mm512_packs_epi32(fours[2], fours[3]), last_scales);
+  }
 }
 // The sums of the lanes of each of four.
 __m128i fold_products(const Sums* s) {
@@ -291,7 +285,9 @@ __m128i fold_products(const Sums* s) {
   return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
-#include "ops/kernels/single.inc"
+#include "ops/kernels/rows.inc"
+
+#include "ops/kernels/avx512/few.inc"
 
 #include "ops/kernels/avx512/columns.inc"
 
@@ -299,16 +295,16 @@ constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 4x6", nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 4x6", nullptr, nullptr, matmul_float<WeightF16>},
     {SLUICE_SDI_TYPE_BF16, "fma 4x6", nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q4_0, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q4_0>, matmul<Q4_0>},
-    {SLUICE_SDI_TYPE_Q4_1, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q4_1>, matmul<Q4_1>},
-    {SLUICE_SDI_TYPE_Q5_0, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q5_0>, matmul<Q5_0>},
-    {SLUICE_SDI_TYPE_Q5_1, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q5_1>, matmul<Q5_1>},
-    {SLUICE_SDI_TYPE_Q8_0, "vnni 4x1, 1x8, 4x48", &kPacking32, strip_bytes<Q8_0>, matmul<Q8_0>},
-    {SLUICE_SDI_TYPE_Q2_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q2_K>, matmul<Q2_K>},
-    {SLUICE_SDI_TYPE_Q3_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q3_K>, matmul<Q3_K>},
-    {SLUICE_SDI_TYPE_Q4_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q4_K>, matmul<Q4_K>},
-    {SLUICE_SDI_TYPE_Q5_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q5_K>, matmul<Q5_K>},
-    {SLUICE_SDI_TYPE_Q6_K, "vnni 4x1, 1x8, 4x48", &kPacking256, strip_bytes<Q6_K>, matmul<Q6_K>},
+    {SLUICE_SDI_TYPE_Q4_0, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q4_0>, matmul<Q4_0>},
+    {SLUICE_SDI_TYPE_Q4_1, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q4_1>, matmul<Q4_1>},
+    {SLUICE_SDI_TYPE_Q5_0, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q5_0>, matmul<Q5_0>},
+    {SLUICE_SDI_TYPE_Q5_1, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q5_1>, matmul<Q5_1>},
+    {SLUICE_SDI_TYPE_Q8_0, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q8_0>, matmul<Q8_0>},
+    {SLUICE_SDI_TYPE_Q2_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q2_K>, matmul<Q2_K>},
+    {SLUICE_SDI_TYPE_Q3_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q3_K>, matmul<Q3_K>},
+    {SLUICE_SDI_TYPE_Q4_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q4_K>, matmul<Q4_K>},
+    {SLUICE_SDI_TYPE_Q5_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q5_K>, matmul<Q5_K>},
+    {SLUICE_SDI_TYPE_Q6_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q6_K>, matmul<Q6_K>},
 };
 
 }  // namespace
