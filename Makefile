@@ -125,7 +125,7 @@ help:
 #: make check-vm              sluice.ko in a QEMU guest with Debian's kernel and the edu device
 #: make check-model           the same bits on the CPU, an emulated board, and a board behind the driver in a guest
 #: make check-kasan           the VM suite in a kernel with KASAN, lockdep and kmemleak, built once (10 to 20 minutes)
-#: make check-full          make check, and what takes longer: check-storm, -arm64, -neon, -packages, -checkpatch
+#: make check-full          make check, and what takes longer: check-storm, -arm64, -neon, -packages, -checkpatch, -costs
 #: make check-storm         10,000 lives of hostile programs and 200 removals of a board, in the guest of check-vm
 #: make check-checkpatch     the driver's style, by the script of the kernel's source
 #: make check-neon          the NEON kernels and the whole program for arm64, by QEMU's user mode

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a llama_batch points to, for the inputs of a step: token, position and sequence of each, and
-// that the logits of the last one of every input are wanted.
+// whose logits are wanted.
 #ifndef SLUICE_TESTS_BENCH_BATCH_H
 #define SLUICE_TESTS_BENCH_BATCH_H
 
@@ -18,14 +18,14 @@ class Batch {
     token.clear(), pos.clear(), id.clear(), output.clear(), rows_.clear();
     for (const Input& input : inputs) {
       if (input.sequence >= n_past_.size()) n_past_.resize(input.sequence + 1);
-      for (const int32_t t : input.tokens) {
-        token.push_back(t);
+      for (size_t i = 0; i < input.tokens.size(); ++i) {
+        const bool wanted = input.all || i + 1 == input.tokens.size();
+        if (wanted) rows_.push_back(size());
+        token.push_back(input.tokens[i]);
         pos.push_back(n_past_[input.sequence]++);
         id.push_back(static_cast<int32_t>(input.sequence));
-        output.push_back(0);
+        output.push_back(wanted);
       }
-      output.back() = 1;
-      rows_.push_back(size() - 1);
     }
     n_ids.assign(token.size(), 1);
     ids.clear();
@@ -34,7 +34,7 @@ class Batch {
   void clear() { n_past_.clear(); }
 
   int32_t size() const { return static_cast<int32_t>(token.size()); }
-  // Which token's logits are those of input i.
+  // Which token has row i of the logits.
   int32_t row(uint32_t i) const { return rows_[i]; }
 
   std::vector<int32_t> token, pos, n_ids, id;

@@ -67,6 +67,7 @@ class Ik {
   }
   const float* logits(uint32_t i) { return llama_get_logits_ith(context_, batch_.row(i)); }
   int32_t n_vocab() const { return llama_n_vocab(model_); }
+  int32_t bos() const { return llama_token_bos(model_); }
 
   std::vector<int32_t> tokenize(const std::string& text) {
     std::vector<int32_t> ids(text.size() + 16);

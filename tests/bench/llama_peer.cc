@@ -47,6 +47,7 @@ class Llama {
     if (!model_) die(std::string(path) + ": cannot be loaded");
     const void* vocab = call<const void*(const void*)>("llama_model_get_vocab")(model_);
     n_vocab_ = call<int32_t(const void*)>("llama_vocab_n_tokens")(vocab);
+    bos_ = call<int32_t(const void*)>("llama_vocab_bos")(vocab);
   }
 
   void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads, uint32_t n_sequences) {
@@ -95,6 +96,7 @@ class Llama {
   // Waits for the results; n_vocab floats.
   const float* logits(uint32_t i) { return logits_(context_, batch_.row(i)); }
   int32_t n_vocab() const { return n_vocab_; }
+  int32_t bos() const { return bos_; }
 
   // No BOS, no special tokens.
   std::vector<int32_t> tokenize(const std::string& text) {
@@ -110,10 +112,15 @@ class Llama {
     return ids;
   }
 
-  void quantize(const char* in, const char* out, int ftype, uint32_t n_threads) {
-    // { int32_t nthread; enum ftype; ... }
+  // output_type: format of the embedding and of the output; -1: as it chooses.
+  void quantize(const char* in, const char* out, int ftype, uint32_t n_threads, int output_type) {
+    // { int32_t nthread; enum ftype; enum output_tensor_type; enum token_embedding_type; ... }
     Params params = call<Params()>("llama_model_quantize_default_params")();
+    if (params.u32(0) != 0 || params.u32(8) < 30 || params.u32(12) != params.u32(8)) {
+      die("the quantizer's parameters are laid out differently in this version");
+    }
     params.u32(0) = n_threads;
+    if (output_type >= 0) params.u32(8) = params.u32(12) = static_cast<uint32_t>(output_type);
     params.u32(4) = static_cast<uint32_t>(ftype);
     if (call<uint32_t(const char*, const char*, const Params*)>("llama_model_quantize")(
             in, out, &params) != 0) {
@@ -135,6 +142,7 @@ class Llama {
   void* context_ = nullptr;
   void* pool_ = nullptr;
   int32_t n_vocab_ = 0;
+  int32_t bos_ = 0;
 };
 
 }  // namespace
@@ -143,8 +151,9 @@ int main(int argc, char** argv) {
   if (argc > 3) {
     Llama llama(argv[1]);
     bool known = true;
-    if ((argc == 6 || argc == 7) && std::string(argv[2]) == "quantize") {
-      llama.quantize(argv[3], argv[4], std::atoi(argv[5]), argc == 7 ? peer::number(argv[6]) : 0);
+    if (argc >= 6 && argc <= 8 && std::string(argv[2]) == "quantize") {
+      llama.quantize(argv[3], argv[4], std::atoi(argv[5]), argc > 6 ? peer::number(argv[6]) : 0,
+                     argc > 7 ? std::atoi(argv[7]) : -1);
     } else {
       known = peer::run(llama, argc - 2, argv + 2);
     }
@@ -152,6 +161,6 @@ int main(int argc, char** argv) {
     if (known) std::_Exit(0);  // the library's own destructors are not our subject
   }
   peer::usage("llama-peer LIBDIR");
-  std::fprintf(stderr, "       llama-peer LIBDIR quantize IN OUT FTYPE [THREADS]\n");
+  std::fprintf(stderr, "       llama-peer LIBDIR quantize IN OUT FTYPE [THREADS [OUTPUT_TYPE]]\n");
   std::_Exit(2);
 }

@@ -22,6 +22,11 @@ $(BENCH_PROGRAMS):
 
 PEERS := $(BENCH_PROGRAMS) $(STOCK)/.installed
 
+# What docs/quantization.md and `sluice quantize --help` say of each mix, and stock of the same files.
+FULL_SUITES += costs
+check-costs: $(O)/bin/sluice $(PEERS)
+	$(Q)tests/bench/quantize_costs --check $(abspath $(O))
+
 # IK=FOLDER: a checkout of ik_llama.cpp that somebody has built in its folder `build` takes part too.
 IK ?=
 ifneq ($(IK),)

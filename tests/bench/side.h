@@ -3,7 +3,7 @@
 // by the same loop with the same tokens, and print the same JSON. A Side has load(path);
 // context(n_ctx, n_batch, n_threads, n_sequences), n_ctx being the room of each sequence; clear(),
 // which empties them all; step(inputs), which appends tokens to one sequence or several; logits(i)
-// of the last token of input i; n_vocab(); and tokenize(text).
+// of the last token of input i; n_vocab(); bos(); and tokenize(text).
 #ifndef SLUICE_TESTS_BENCH_SIDE_H
 #define SLUICE_TESTS_BENCH_SIDE_H
 
@@ -24,6 +24,7 @@ using Clock = std::chrono::steady_clock;
 struct Input {
   uint32_t sequence;
   std::vector<int32_t> tokens;
+  bool all = false;  // logits of every token, not of the last one alone
 };
 
 // For a Side whose only sequence is meant.
@@ -175,28 +176,31 @@ void tokenize(Side& side, const char* path) {
   }
 }
 
-// How well the text on standard input is predicted: its tokens in chunks, each from an empty
-// context and token by token, the second half of each scored.
+// How well the text on standard input is predicted, measured as by `sluice perplexity`: BOS and the
+// tokens in chunks whose first is BOS too, each from an empty context, those after the middle
+// scored. At most n_chunks; 0: all.
 template <typename Side>
 void perplexity(Side& side, const char* path, uint32_t chunk, uint32_t n_chunks) {
   side.load(path);
-  side.context(chunk + 16, 512, 1, 1);
+  side.context(chunk + 16, chunk, 1, 1);
   std::string text;
   for (int c; (c = std::getchar()) != EOF;) text.push_back(static_cast<char>(c));
-  const std::vector<int32_t> ids = side.tokenize(text);
+  std::vector<int32_t> ids = side.tokenize(text);
+  ids.insert(ids.begin(), side.bos());
   double loss = 0;
   uint32_t n_scored = 0;
-  for (uint32_t first = 0; first + chunk <= ids.size() && first < chunk * n_chunks;
-       first += chunk) {
+  for (uint32_t first = 0;
+       first + chunk <= ids.size() && (n_chunks == 0 || first < chunk * n_chunks); first += chunk) {
+    const int32_t* id = &ids[first];
+    ids[first] = side.bos();
     side.clear();
-    for (uint32_t i = 0; i + 1 < chunk; ++i) {
-      decode(side, {ids[first + i]});
-      const float* logits = side.logits(0);
-      if (i + 1 < chunk / 2) continue;
+    side.step({{0, {id, id + chunk - 1}, true}});
+    for (uint32_t i = chunk / 2; i + 1 < chunk; ++i) {
+      const float* logits = side.logits(i);
       const float largest = *std::max_element(logits, logits + side.n_vocab());
       double sum = 0;
       for (int32_t v = 0; v < side.n_vocab(); ++v) sum += std::exp(double{logits[v]} - largest);
-      loss += std::log(sum) + largest - logits[ids[first + i + 1]];
+      loss += std::log(sum) + largest - logits[id[i + 1]];
       ++n_scored;
     }
   }

@@ -44,12 +44,14 @@ class Sluice {
   void step(const std::vector<peer::Input>& inputs) {
     std::vector<sluice::StepInput> step;
     for (const peer::Input& input : inputs) {
-      step.push_back({&sequences_[input.sequence], input.tokens, sluice::Logits::kLast});
+      step.push_back({&sequences_[input.sequence], input.tokens,
+                      input.all ? sluice::Logits::kAll : sluice::Logits::kLast});
     }
     must(engine_->step(step));
   }
   const float* logits(uint32_t i) { return engine_->logits(i).data(); }
   int32_t n_vocab() const { return static_cast<int32_t>(model_->info().n_vocab); }
+  int32_t bos() const { return model_->tokenizer()->bos(); }
   std::vector<int32_t> tokenize(const std::string& text) {
     return model_->tokenizer()->encode(text, false);
   }
