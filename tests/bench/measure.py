@@ -12,10 +12,13 @@ import threading
 import time
 from pathlib import Path
 
-TURN_LIMIT = 200  # seconds that one measurement may take
-PAUSE = 0.6  # seconds after a peer's turn: its threads go on polling for work for a while
-STOCK = Path("e2e", "peer", "node_modules", "@node-llama-cpp", "linux-x64")
 OWN = "sluice"
+TURN_LIMIT = 200  # seconds that one measurement may take
+# Seconds after a peer's turn: its threads go on polling for work for a while. Ours sleep at once, and
+# those of OpenMP, which ik_llama.cpp has, soon.
+PAUSE = {OWN: 0, "ik": 0.1, "ik_repacked": 0.1}
+LONGEST_PAUSE = 0.6
+STOCK = Path("e2e", "peer", "node_modules", "@node-llama-cpp", "linux-x64")
 
 
 class Failure(Exception):
@@ -97,7 +100,7 @@ def output(*command):
 class Side:
     """A peer that waits with its model loaded; each line sent to it is one measurement."""
 
-    pause = PAUSE
+    longest_pause = LONGEST_PAUSE
 
     def __init__(self, *command, name=None, limit=TURN_LIMIT):
         self.name = name or Path(command[0]).name
@@ -139,8 +142,7 @@ class Side:
         line = self.line()
         if not line:
             raise self.failure()
-        if self.name != OWN:  # our threads sleep at once
-            time.sleep(self.pause)
+        time.sleep(min(self.longest_pause, PAUSE.get(self.name, self.longest_pause)))
         return json.loads(line)
 
 
@@ -153,7 +155,7 @@ class Bench:
         self.quiet = Quiet(0)
         self.progress = None
         if small:
-            Side.pause = 0.02  # one thread polls for nothing
+            Side.longest_pause = 0.02  # one thread polls for nothing
 
     def program(self, name):
         return self.build / "bin" / name
@@ -187,7 +189,8 @@ class Bench:
         return path
 
     def take_turns(self, peers, plan):
-        """{what: {name: [samples]}} of a plan [(what, rounds)]; one warm-up before each; everybody begins in turn."""
+        """{what: {name: [samples]}} of a plan [(what, rounds)]; everybody begins in turn. One round before warms up:
+        after it the weights are where they are used."""
         found = {}
         with contextlib.ExitStack() as stack:
             sides = [stack.enter_context(Side(*command, name=name)) for name, command in peers.items()]
@@ -198,8 +201,8 @@ class Bench:
             def each(what, first):
                 return {side.name: side.turn(what) for side in sides[first:] + sides[:first]}
 
+            each(plan[0][0], 0)
             for what, rounds in plan:
-                each(what, 0)
                 samples = [self.quiet.run(lambda first=n % len(sides): each(what, first), own)  # noqa: B023
                            for n in range(rounds)]
                 found[what] = {side.name: [s[side.name] for s in samples] for side in sides}

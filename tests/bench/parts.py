@@ -96,7 +96,7 @@ def add_shares(row, bytes_per_s, macs_per_s):
 # --- every format, beside all peers ----------------------------------------------------------------------
 
 def formats_steps(bench):
-    return [(f"{name_of(bench)} {kind} beside all peers", 75 if bench.ik_peer else 32) for kind in formats_of(bench)]
+    return [(f"{name_of(bench)} {kind} beside all peers", 65 if bench.ik_peer else 33) for kind in formats_of(bench)]
 
 
 def formats(bench):
@@ -121,7 +121,7 @@ def formats(bench):
 # --- several sequences at once ---------------------------------------------------------------------------
 
 def concurrent_steps(bench):
-    return [(f"{name_of(bench)} {kind}, several sequences at once", 80 if bench.ik_peer else 50)
+    return [(f"{name_of(bench)} {kind}, several sequences at once", 60 if bench.ik_peer else 50)
             for kind in concurrent_formats(bench)]
 
 
@@ -130,7 +130,7 @@ def concurrent_formats(bench):
 
 
 def concurrent(bench):
-    n_context, n_steps, n_rounds = (16, 4, 2) if bench.small else (64, 16, 3)
+    n_context, n_steps, n_rounds = (16, 4, 2) if bench.small else (64, 12, 2 if bench.ik_peer else 3)
     rows = []
     for kind, step in zip(concurrent_formats(bench), concurrent_steps(bench)):
         path = bench.model(kind, preset(bench))
@@ -147,7 +147,7 @@ def concurrent(bench):
 # --- quantizing ------------------------------------------------------------------------------------------
 
 def quantize_steps(bench):
-    return [("encoders, a format at a time", 12), (f"quantizing {name_of(bench)} to {MIX}", 150)]
+    return [("encoders, a format at a time", 12), (f"quantizing {name_of(bench)} to {MIX}", 100)]
 
 
 def quantize(bench):
@@ -165,7 +165,7 @@ def quantize(bench):
         OWN: (bench.program("sluice"), "quantize", source, files[OWN], MIX, "-t", bench.threads),
         "stock": (bench.program("llama-peer"), folder, "quantize", source, files["stock"], FORMATS[MIX], bench.threads)}
     seconds = {name: [] for name in commands}
-    for n in range(2 if bench.small else 3):
+    for n in range(2):
         for name in list(commands)[::-1 if n % 2 else 1]:
             files[name].unlink(missing_ok=True)
             os.sync()  # what one has written is no business of the next
