@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import guest as guests
+from guest import Guest
 from measure import OWN, Failure, Side, compare, middle, output, weights
 
 # With stock's numbers of general.file_type.
@@ -268,7 +268,7 @@ def guest(bench):
     model = bench.model("Q8_0", preset(bench))
     small, n_tokens, bar, pairs = (model, 8, "64M", 1) if bench.small else (bench.tales("Q8_0"), 32, "2G", 5)
     samples = []
-    with guests.Guest(bench.build, Side, bench.out, small.name, model.name, n_tokens, bar) as of_guest, \
+    with Guest(bench.build, Side, bench.out, small.name, model.name, n_tokens, bar) as of_guest, \
             Side(*bench.peers("bench", model, 0, n_tokens, 1)[OWN], name=OWN) as cpu:
         def both(order):
             return {side.name: side.turn()["decode_tps"] for side in order}
