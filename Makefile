@@ -133,7 +133,7 @@ help:
 #: make soak [FAULTS=1000]    stories on an emulated board that fails at random
 #: make fuzz-ioctl            hostile programs against the driver on the kernel of check-kasan, for ten minutes
 #: make fuzz                  the fuzzers of GGUF files and model folders, a minute and 10,000 files each
-#: make bench                 regenerate the figures of docs/performance.md, beside stock llama.cpp
+#: make bench [SMALL=1 ONLY="formats ..." IK=FOLDER]  measure the figures of docs/performance.md anew
 #: make format                apply clang-format
 #: make deb                 Debian packages in build/packages: sluice, libsluice-dev, sluice-dkms
 #: make install               programs, library, man pages, unit and udev rule, under DESTDIR and PREFIX

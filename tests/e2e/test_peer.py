@@ -451,6 +451,12 @@ class Speed(Folder):
         self.assertEqual(again["parts"]["formats"], whole["parts"]["formats"])
         self.assertIn("ik_llama.cpp 0.0", again["figures"]["machine"])
 
+    def test_a_folder_that_is_none(self):
+        done = subprocess.run(["make", "-n", f"O={BUILD}", f"IK={self.folder}", os.path.join(BUILD, "bin", "ik-peer")],
+                              cwd=ROOT, capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(f"no {self.folder}/build/src/libllama.so: expected a checkout of ik_llama.cpp", done.stderr)
+
     def test_results_of_another_machine(self):
         out = self.path("out")
         os.mkdir(out)
