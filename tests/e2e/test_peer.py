@@ -386,14 +386,31 @@ class Tokenizer(Folder):
 class Speed(Folder):
     PAGES = [os.path.join(ROOT, "docs", "performance.md"), os.path.join(ROOT, "docs", "images", "kv-study.svg")]
 
+    def run_bench(self, *options):
+        return subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), BUILD, "--small", "--out", self.path("out"),
+                               *options], capture_output=True, text=True, timeout=240)
+
+    def results(self):
+        with open(os.path.join(self.path("out"), "results.json"), encoding="utf-8") as file:
+            return json.load(file)
+
     def bench(self, *options):
         """A small run: what was found."""
-        out = self.path("out")
-        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), BUILD, "--small", "--out", out, *options],
-                              capture_output=True, text=True, timeout=240)
+        done = self.run_bench(*options)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        with open(os.path.join(out, "results.json"), encoding="utf-8") as file:
-            return json.load(file)
+        return self.results()
+
+    def stand_in(self, refused="-"):
+        """A program that takes ik-peer's place, but for one command."""
+        path = self.path("ik-peer")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"""#!/bin/sh
+[ "$1" = --repack ] && shift
+[ "$1" = "{refused}" ] && {{ echo "cannot {refused}" >&2; exit 1; }}
+exec "{OURS[0]}" "$@"
+""")
+        os.chmod(path, 0o755)
+        return path
 
     def check_rates(self, row, names):
         self.assertEqual(set(row["samples"]), set(names))
@@ -403,9 +420,9 @@ class Speed(Folder):
         self.assertGreater(min(ratio["low"] for ratio in row["ratio"].values()), 0)
 
     def test_small_run(self):
-        """What `make bench SMALL=1` does; how fast all are does not matter here."""
+        """What `make bench SMALL=1` does, but for the guest; how fast all are does not matter here."""
         before = [os.stat(page).st_mtime_ns for page in self.PAGES]
-        results = self.bench()
+        results = self.bench("--only", "speed", "formats", "concurrent", "quantize", "loading", "kv-study", "board")
         parts = results["parts"]
         for row in [r[what] for r in parts["speed"]["models"] + parts["formats"]["rows"] for what in ("prefill", "decode")]:
             self.check_rates(row, ("sluice", "stock"))
@@ -424,20 +441,22 @@ class Speed(Folder):
             for memory in row["memory"].values():
                 self.assertGreater(memory["Rss"], memory["Pss"])
         self.assertGreater(min(t["ratio"] for t in parts["kv-study"]["totals"]), 0)
-        self.assertGreater(min(parts["guest"]["ratios"] + list(parts["guest"]["own_board"].values())), 0)
+        self.assertGreater(min(min(what["ratios"]) for what in parts["board"]["model"].values()), 0)
         with open(self.PAGES[0], encoding="utf-8") as file:
             in_page = re.findall(r"<!-- begin figures: (.*?) -->", file.read())
-        self.assertEqual(sorted(results["figures"]), sorted(in_page))
+        self.assertEqual(sorted([*results["figures"], "guest", "access"]), sorted(in_page))
         self.assertEqual([os.stat(page).st_mtime_ns for page in self.PAGES], before)
+
+    def test_small_run_of_a_guest(self):
+        results = self.bench("--only", "guest")
+        found = results["parts"]["guest"]
+        self.assertGreater(min(found["ratios"] + list(found["own_board"].values())), 0)
+        self.assertEqual(set(results["figures"]), {"machine", "guest", "access"})
 
     def test_another_peer(self):
         """ik_llama.cpp takes part where somebody has it. Here we stand in for it, to see that its columns come
         and stay; and one part alone replaces its own figures."""
-        stand_in = self.path("ik-peer")
-        with open(stand_in, "w", encoding="utf-8") as file:
-            file.write(f'#!/bin/sh\n[ "$1" = --repack ] && shift\nexec "{OURS[0]}" "$@"\n')
-        os.chmod(stand_in, 0o755)
-        whole = self.bench("--ik-peer", stand_in, "--ik-version", "0.0", "--only", "formats", "concurrent", "loading")
+        whole = self.bench("--ik-peer", self.stand_in(), "--ik-version", "0.0", "--only", "formats", "concurrent", "loading")
         four = ("sluice", "stock", "ik", "ik_repacked")
         for row in whole["parts"]["formats"]["rows"]:
             self.check_rates(row["prefill"], four)
@@ -451,6 +470,14 @@ class Speed(Folder):
         self.assertEqual(again["parts"]["formats"], whole["parts"]["formats"])
         self.assertIn("ik_llama.cpp 0.0", again["figures"]["machine"])
 
+    def test_what_is_measured_is_kept(self):
+        """A part that fails costs what it measured, and no other part."""
+        done = self.run_bench("--ik-peer", self.stand_in("concurrent"), "--only", "formats", "concurrent")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot concurrent", done.stderr)
+        self.assertEqual(list(self.results()["parts"]), ["formats"])
+        self.assertEqual(set(self.bench("--only", "concurrent")["parts"]), {"formats", "concurrent"})
+
     def test_a_folder_that_is_none(self):
         done = subprocess.run(["make", "-n", f"O={BUILD}", f"IK={self.folder}", os.path.join(BUILD, "bin", "ik-peer")],
                               cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -458,12 +485,10 @@ class Speed(Folder):
         self.assertIn(f"no {self.folder}/build/src/libllama.so: expected a checkout of ik_llama.cpp", done.stderr)
 
     def test_results_of_another_machine(self):
-        out = self.path("out")
-        os.mkdir(out)
-        with open(os.path.join(out, "results.json"), "w", encoding="utf-8") as file:
+        os.mkdir(self.path("out"))
+        with open(os.path.join(self.path("out"), "results.json"), "w", encoding="utf-8") as file:
             json.dump({"machine": {"cpu": "abacus"}, "parts": {}}, file)
-        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "run"), BUILD, "--small", "--out", out, "--only", "loading"],
-                              capture_output=True, text=True, timeout=60)
+        done = self.run_bench("--only", "loading")
         self.assertEqual(done.returncode, 1)
         self.assertIn("cpu is abacus, expected", done.stderr)
 
