@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_SDI_VERSION 0x10001u /* 1.1 */
+#define SLUICE_SDI_VERSION 0x10002u /* 1.2 */
 
 /* --- Register window ------------------------------------------------------ */
 
@@ -45,6 +45,7 @@
 #define SLUICE_SDI_CAP_HOST (1ull << 3)     /* segments may lie in host memory */
 #define SLUICE_SDI_CAP_PAGED (1ull << 4)    /* and may be lists of pages */
 #define SLUICE_SDI_CAP_NOTIFY (1ull << 5)   /* doorbells need the notify register */
+#define SLUICE_SDI_CAP_FAST (1ull << 6)     /* MATMUL may be FAST */
 
 /* @status of the control page. */
 #define SLUICE_SDI_STATUS_READY (1u << 0) /* out of reset, takes requests */
@@ -508,7 +509,8 @@ struct sluice_sdi_tensor {
  */
 
 /* Flags of a command. */
-#define SLUICE_SDI_FLAG_ADD 1 /* MATMUL: dst = dst + product */
+#define SLUICE_SDI_FLAG_ADD 1  /* MATMUL: dst = dst + product */
+#define SLUICE_SDI_FLAG_FAST 2 /* MATMUL: weights are quantized again */
 
 /* imm0 of ROPE_TABLE: which of the step's arrays holds the positions. */
 #define SLUICE_SDI_POSITION 0 /* position in the text */

@@ -35,6 +35,12 @@ MatmulArgs make_args(const Operands& o, const RunContext& c) {
   args.k = w.desc.shape[0];
   args.n = c.n_rows(x);
   args.add = (o.command->flags & SLUICE_SDI_FLAG_ADD) != 0;
+  if (o.command->flags & SLUICE_SDI_FLAG_FAST) {
+    const Format* format = find_format(w.desc.type);
+    args.format = format->id;
+    args.decode = format->decode;
+    args.w_bytes256 = format->bytes(kA8KBlock);
+  }
   args.packed = c.packed;
   args.scratch = reinterpret_cast<std::byte*>(c.scratch);
   return args;
@@ -70,7 +76,12 @@ Result<void> check_matmul(const Operands& o) {
   SLUICE_CHECK(expect(w.rank == 2 && w.rows == SLUICE_SDI_ROWS_FIXED, "weights [K, M]"));
   const Format* format = find_format(w.type);
   SLUICE_CHECK(expect(format && format->decode, "weights of a weight format"));
-  SLUICE_CHECK(expect(x.type == format->activation, "activations of the weights' kind"));
+  if (o.command->flags & SLUICE_SDI_FLAG_FAST) {
+    SLUICE_CHECK(expect(format->block_size > 1, "weights with blocks"));
+    SLUICE_CHECK(expect(x.type == SLUICE_SDI_TYPE_A8K, "activations in blocks of 256 values"));
+  } else {
+    SLUICE_CHECK(expect(x.type == format->activation, "activations of the weights' kind"));
+  }
   SLUICE_CHECK(expect(x.rank == 2 && x.shape[0] == w.shape[0], "activations [K, N]"));
   return expect(
       y.rank == 2 && y.rows == x.rows && y.shape[0] == w.shape[1] && y.shape[1] == x.shape[1],

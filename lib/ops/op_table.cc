@@ -14,7 +14,7 @@ const Op kOps[SLUICE_SDI_N_OPS] = {
     {"embed", 1, check_embed, kEmbedCode, 0, false, 1},
     {"rms_norm", 2, check_rms_norm, kRmsNormCode, 0, true, 1},
     {"quantize", 1, check_quantize, kQuantizeCode},
-    {"matmul", 2, check_matmul, kMatmulCode, SLUICE_SDI_FLAG_ADD},
+    {"matmul", 2, check_matmul, kMatmulCode, SLUICE_SDI_FLAG_ADD | SLUICE_SDI_FLAG_FAST},
     {"rope_table", 1, check_rope_table, kRopeTableCode, 0, false, 2},
     {"rope", 2, check_rope, kRopeCode, 0, true, 1},
     {"kv_write", 1, check_kv_write, kKvWriteCode, 0, false, 0, true},

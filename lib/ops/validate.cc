@@ -165,7 +165,9 @@ class MatmulPlanner {
   Result<void> add(LoadedCommand command) {
     const Operands& o = command.operands;
     if (o.command->op == SLUICE_SDI_OP_MATMUL) {
-      command.matmul = find_matmul(kernels_, o.src[0]->desc.type);
+      command.matmul = o.command->flags & SLUICE_SDI_FLAG_FAST
+                           ? &kernels_.fast
+                           : find_matmul(kernels_, o.src[0]->desc.type);
       SLUICE_CHECK(expect(command.matmul != nullptr, "weights that there is a kernel for"));
       if (command.matmul->packing) pack(command);
       if (command.matmul->scratch_bytes) {

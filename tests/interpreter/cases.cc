@@ -37,7 +37,8 @@ enum class Values { kPlain, kWide, kStrange };
 
 class Generator {
  public:
-  Generator(uint64_t address, uint32_t seed) : address_(address), rng_(seed) {
+  Generator(uint64_t address, uint32_t seed, bool fast)
+      : address_(address), rng_(seed), fast_(fast) {
     n_tokens_ = pick(1, 11);
     n_outputs_ = pick(0, 5);
     n_slots_ = SLUICE_SDI_BLOCK_TOKENS * pick(2, 6);
@@ -93,6 +94,7 @@ class Generator {
   Case case_;
   uint32_t n_tokens_, n_outputs_, n_slots_, n_vocab_ = 1000;
   bool any_factors_;
+  bool fast_;
 };
 
 void Generator::gap() {
@@ -237,19 +239,23 @@ void Generator::command(uint16_t op, uint32_t dst, Shape src, Shape imm, uint16_
 void Generator::matmul(uint16_t type) {
   const Type& info = *find_type(type);
   const Rows rows = any_rows();
-  const uint32_t k = info.block == 1 ? width() : info.block * pick(1, info.block == 32 ? 7 : 3);
+  const bool fast = fast_ && info.block > 1 && coin();
+  const uint32_t k = info.block == 1           ? width()
+                     : fast || info.block == 256 ? 256 * pick(1, 3)
+                                               : info.block * pick(1, 7);
   const uint32_t m = pick(1, 45);
   uint32_t x;
   if (info.use == Use::kFloatWeights) {
     x = source(k, rows);
   } else {
-    x = tensor(info.use == Use::kWeights32 ? SLUICE_SDI_TYPE_A8 : SLUICE_SDI_TYPE_A8K, rows.kind,
+    x = tensor(info.use == Use::kWeights32 && !fast ? SLUICE_SDI_TYPE_A8 : SLUICE_SDI_TYPE_A8K, rows.kind,
                {k, rows.most});
     if (case_.commands.size() % 2 == 1) command(SLUICE_SDI_OP_QUANTIZE, x, {source(k, rows)});
   }
   const uint32_t w = tensor(type, SLUICE_SDI_ROWS_FIXED, {k, m});
   const uint32_t y = f32(m, rows);
-  command(SLUICE_SDI_OP_MATMUL, y, {w, x}, {}, coin() ? SLUICE_SDI_FLAG_ADD : 0);
+  const int flags = (coin() ? SLUICE_SDI_FLAG_ADD : 0) | (fast ? SLUICE_SDI_FLAG_FAST : 0);
+  command(SLUICE_SDI_OP_MATMUL, y, {w, x}, {}, static_cast<uint16_t>(flags));
 }
 
 void Generator::rms_norm() {
@@ -418,14 +424,14 @@ bool both_nan(uint32_t a, uint32_t b) {
 
 }  // namespace
 
-Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed) {
-  Generator g(address, seed);
+Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed, bool fast) {
+  Generator g(address, seed, fast);
   g.add(op, type);
   return g.take();
 }
 
-Case many_commands(uint32_t n, uint64_t address, uint32_t seed) {
-  Generator g(address, seed);
+Case many_commands(uint32_t n, uint64_t address, uint32_t seed, bool fast) {
+  Generator g(address, seed, fast);
   for (uint32_t i = 0; i < n; ++i) {
     g.add(static_cast<uint16_t>(g.pick(1, SLUICE_SDI_N_OPS - 1)), g.any_type());
   }

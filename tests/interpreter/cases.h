@@ -24,10 +24,11 @@ struct Case {
 
 // One command of operation `op`; its weights, if it has any, of `type`. `address` is the segment
 // address of the memory, a multiple of 64. Always a list and a step that are good, below 256 KiB.
-Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed);
+// `fast`: for machines with the capability FAST.
+Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed, bool fast);
 
 // Commands of every kind, each of which may read what the ones before it have left.
-Case many_commands(uint32_t n, uint64_t address, uint32_t seed);
+Case many_commands(uint32_t n, uint64_t address, uint32_t seed, bool fast);
 
 // The types that weights and tables may have.
 std::span<const uint16_t> weight_types();

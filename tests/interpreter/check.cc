@@ -117,9 +117,11 @@ bool matmul(const Operands& o) {
   const Tensor &weights = *o.src[0], &x = *o.src[1];
   if (!is_weights(weights)) return false;
   const Use use = find_type(weights.type)->use;
-  const uint16_t takes = use == Use::kFloatWeights ? SLUICE_SDI_TYPE_F32
-                         : use == Use::kWeights32  ? SLUICE_SDI_TYPE_A8
-                                                   : SLUICE_SDI_TYPE_A8K;
+  const bool fast = o.command->flags & SLUICE_SDI_FLAG_FAST;
+  if (fast && (use == Use::kFloatWeights || x.shape[0] % 256 != 0)) return false;
+  const uint16_t takes = use == Use::kFloatWeights          ? SLUICE_SDI_TYPE_F32
+                         : use == Use::kWeights32 && !fast ? SLUICE_SDI_TYPE_A8
+                                                            : SLUICE_SDI_TYPE_A8K;
   return is_f32(*o.dst, 2) && is(x, takes, 2) && same_n(x, *o.dst) &&
          x.shape[0] == weights.shape[0] && o.dst->shape[0] == weights.shape[1];
 }
@@ -187,7 +189,7 @@ constexpr Operation kOperations[] = {
     {SLUICE_SDI_OP_EMBED, 1, 1, 0, false, embed},
     {SLUICE_SDI_OP_RMS_NORM, 2, 1, 0, true, rms_norm},
     {SLUICE_SDI_OP_QUANTIZE, 1, 0, 0, false, quantize},
-    {SLUICE_SDI_OP_MATMUL, 2, 0, SLUICE_SDI_FLAG_ADD, false, matmul},
+    {SLUICE_SDI_OP_MATMUL, 2, 0, SLUICE_SDI_FLAG_ADD | SLUICE_SDI_FLAG_FAST, false, matmul},
     {SLUICE_SDI_OP_ROPE_TABLE, 1, 2, 0, false, rope_table},
     {SLUICE_SDI_OP_ROPE, 2, 1, 0, true, rope},
     {SLUICE_SDI_OP_KV_WRITE, 1, 0, 0, false, kv_write},

@@ -89,7 +89,7 @@ Test(interpreter, every_operation_gives_the_same_bits) {
     for (const uint16_t type : interpreter::weight_types()) {
       if (!has_weights && type != SLUICE_SDI_TYPE_F32) continue;
       for (uint32_t seed = 0; seed < rounds(has_weights ? 24 : 80); ++seed) {
-        all.emplace_back(interpreter::one_command(op, type, 0, seed),
+        all.emplace_back(interpreter::one_command(op, type, 0, seed, true),
                          fmt::format("operation {}, type {}, seed {}", op, type, seed));
       }
     }
@@ -100,7 +100,7 @@ Test(interpreter, every_operation_gives_the_same_bits) {
 Test(interpreter, random_lists_give_the_same_bits) {
   std::vector<Expected> all;
   for (uint32_t seed = 0; seed < rounds(300); ++seed) {
-    all.emplace_back(interpreter::many_commands(2 + seed % 11, 0, seed),
+    all.emplace_back(interpreter::many_commands(2 + seed % 11, 0, seed, true),
                      fmt::format("list {}", seed));
   }
   expect_agreement(all);
@@ -162,7 +162,7 @@ Test(interpreter, spoiled_lists_and_steps_meet_the_same_verdict) {
   Executor executor(**choose_kernels(""), 1);
   Verdicts verdicts{executor};
   for (uint32_t seed = 0; seed < rounds(3000); ++seed) {
-    Case c = interpreter::many_commands(1 + seed % 3, 0, seed);
+    Case c = interpreter::many_commands(1 + seed % 3, 0, seed, true);
     spoil(rng, c.tensors.data(), c.tensors.size() * sizeof(c.tensors[0]), rng() % 3);
     spoil(rng, c.commands.data(), c.commands.size() * sizeof(c.commands[0]), rng() % 2);
     std::vector<uint8_t> memory = c.memory;

@@ -60,9 +60,14 @@ std::vector<const Isa*> others() {
 
 const std::vector<uint32_t> kSizes = {1, 3, 8, 15, 16, 17, 31, 64, 100, 172, 256, 1000};
 
+// The activations that a format's products take.
+uint32_t activation_of(const Format& f, bool fast) {
+  return fast ? SLUICE_SDI_TYPE_A8K : f.activation;
+}
+
 // Bytes of a column of k values as a format wants it.
-size_t x_bytes(const Format& f, uint32_t k) {
-  const Activation* kind = find_activation(f.activation);
+size_t x_bytes(const Format& f, uint32_t k, bool fast) {
+  const Activation* kind = find_activation(activation_of(f, fast));
   return kind ? kind->row_bytes(k) : size_t{k} * sizeof(float);
 }
 
@@ -70,8 +75,9 @@ size_t x_bytes(const Format& f, uint32_t k) {
 struct Product {
   Guarded w, x, y;
   MatmulArgs args{};
-  Product(const Format& f, uint32_t k, uint32_t m, uint32_t n, bool add, Side side = Side::kBack)
-      : w(f.bytes(k) * m, side), x(x_bytes(f, k) * n, side), y(size_t{m} * n * 4, side) {
+  Product(const Format& f, uint32_t k, uint32_t m, uint32_t n, bool add, Side side = Side::kBack,
+          bool fast = false)
+      : w(f.bytes(k) * m, side), x(x_bytes(f, k, fast) * n, side), y(size_t{m} * n * 4, side) {
     Guarded values(size_t{k} * m * 4);
     fill(values);
     // The plain encoders suffice, and are quicker than a search for the best scales.
@@ -80,9 +86,9 @@ struct Product {
     if (f.block_size > 1) set_scales(f);
     Guarded columns(size_t{k} * n * 4);
     fill(columns);
-    if (f.activation == SLUICE_SDI_TYPE_F32) {
+    if (activation_of(f, fast) == SLUICE_SDI_TYPE_F32) {
       std::memcpy(x.bytes(), columns.bytes(), x.size());
-    } else if (f.activation == SLUICE_SDI_TYPE_A8) {
+    } else if (activation_of(f, fast) == SLUICE_SDI_TYPE_A8) {
       kKernelsScalar.quantize(columns.floats(), reinterpret_cast<BlockA8*>(x.bytes()), k * n);
     } else {
       kKernelsScalar.quantize_k(columns.floats(), reinterpret_cast<BlockA8K*>(x.bytes()), k * n);
@@ -91,12 +97,15 @@ struct Product {
     args.w = w.bytes();
     args.w_stride = f.bytes(k);
     args.x = x.bytes();
-    args.x_stride = x_bytes(f, k);
+    args.x_stride = x_bytes(f, k, fast);
     args.y = y.bytes();
     args.y_stride = size_t{m} * 4;
     args.k = k;
     args.n = n;
     args.add = add;
+    args.format = f.id;
+    args.decode = f.decode;
+    args.w_bytes256 = 256 / f.block_size * f.block_bytes;
   }
 
   // Random bits make any code and any group scale; the f16 factors are drawn from sane numbers.
@@ -145,12 +154,16 @@ void multiply(const MatmulKernel& kernel, MatmulArgs args, uint32_t m) {
   kernel.compute(args, half, m);
 }
 
-void compare_matmul(const Format& f, const Product& reference, uint32_t m) {
+const MatmulKernel* kernel_for(const Kernels& kernels, const Format& f, bool fast) {
+  return fast ? &kernels.fast : find_matmul(kernels, f.id);
+}
+
+void compare_matmul(const Format& f, const Product& reference, uint32_t m, bool fast = false) {
   const Guarded start(reference.y.size());
   std::memcpy(start.bytes(), reference.y.bytes(), start.size());
-  multiply(*find_matmul(kKernelsScalar, f.id), reference.args, m);
+  multiply(*kernel_for(kKernelsScalar, f, fast), reference.args, m);
   for (const Isa* isa : others()) {
-    const MatmulKernel* kernel = find_matmul(*isa->kernels, f.id);
+    const MatmulKernel* kernel = kernel_for(*isa->kernels, f, fast);
     cr_assert(kernel != nullptr, "%s has no kernel for %s", isa->name, f.name);
     const Guarded y(start.size());
     std::memcpy(y.bytes(), start.bytes(), y.size());
@@ -166,7 +179,7 @@ void compare_matmul(const Format& f, const Product& reference, uint32_t m) {
 
 Test(kernels, matmul_equals_reference) {
   const std::vector<uint32_t> columns =
-      test::light() ? std::vector<uint32_t>{1, 3, 9}
+      test::light() ? std::vector<uint32_t>{1, 2, 3, 9, 17}
                     : std::vector<uint32_t>{1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 33, 40, 70};
   for (const Format& f : formats()) {
     if (!f.decode) continue;
@@ -179,6 +192,47 @@ Test(kernels, matmul_equals_reference) {
         }
       }
     }
+  }
+}
+
+Test(kernels, fast_matmul_equals_reference) {
+  for (const Format& f : formats()) {
+    if (!f.decode || f.block_size == 1) continue;
+    for (const uint32_t k : {256u, 512u, 1280u}) {
+      if (test::light() && k > 300) continue;
+      for (const uint32_t n : {1u, 5u, 16u, 17u, 49u}) {
+        for (const uint32_t m : {1u, 6u, 16u, 35u}) {
+          const Side side = (n + m) % 2 ? Side::kBack : Side::kFront;
+          compare_matmul(f, Product(f, k, m, n, n % 2 == 0, side, true), m, true);
+        }
+      }
+    }
+  }
+}
+
+// Quantizing weights again costs little: the product is that of the decoded weights, nearly.
+Test(kernels, fast_matmul_is_near_the_exact_one) {
+  for (const Format& f : formats()) {
+    if (!f.decode || f.block_size == 1) continue;
+    const uint32_t k = 1024, m = 8, n = 3;
+    const Product p(f, k, m, n, false, Side::kBack, true);
+    multiply(kKernelsScalar.fast, p.args, m);
+    std::vector<float> w(size_t{k} * m);
+    f.decode(p.w.bytes(), w.data(), w.size());
+    double error = 0, size = 0;
+    for (uint32_t c = 0; c < n; ++c) {
+      const auto* x = reinterpret_cast<const BlockA8K*>(p.x.bytes() + c * p.args.x_stride);
+      for (uint32_t r = 0; r < m; ++r) {
+        double sum = 0;
+        for (uint32_t i = 0; i < k; ++i) {
+          sum += double{w[size_t{r} * k + i]} * double{x[i / 256].scale} * x[i / 256].q[i % 256];
+        }
+        const double got = double{p.y.floats()[size_t{c} * m + r]};
+        error += (got - sum) * (got - sum);
+        size += sum * sum;
+      }
+    }
+    cr_expect_lt(std::sqrt(error / size), 0.02, "%s is off by %g", f.name, std::sqrt(error / size));
   }
 }
 

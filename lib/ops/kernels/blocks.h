@@ -40,27 +40,27 @@ struct LayoutQ8_0 {
 struct LayoutQ2_K {
   static constexpr size_t kBytes = 84, kScales = 0, kCodes = 16, kD = 80, kDmin = 82;
   static constexpr int kOffset = 0, kGroup = 16;
-  static constexpr bool kMin = true;
+  static constexpr bool kMin = true, kSigned = false;
 };
 struct LayoutQ3_K {
   static constexpr size_t kBytes = 110, kHigh = 0, kCodes = 32, kScales = 96, kD = 108;
   static constexpr int kOffset = 4, kGroup = 16;
-  static constexpr bool kMin = false;
+  static constexpr bool kMin = false, kSigned = false;
 };
 struct LayoutQ4_K {
   static constexpr size_t kBytes = 144, kD = 0, kDmin = 2, kScales = 4, kNibbles = 16;
   static constexpr int kOffset = 0, kGroup = 32;
-  static constexpr bool kMin = true;
+  static constexpr bool kMin = true, kSigned = false;
 };
 struct LayoutQ5_K {
   static constexpr size_t kBytes = 176, kD = 0, kDmin = 2, kScales = 4, kHigh = 16, kNibbles = 48;
   static constexpr int kOffset = 0, kGroup = 32;
-  static constexpr bool kMin = true;
+  static constexpr bool kMin = true, kSigned = false;
 };
 struct LayoutQ6_K {
   static constexpr size_t kBytes = 210, kNibbles = 0, kHigh = 128, kScales = 192, kD = 208;
   static constexpr int kOffset = 32, kGroup = 16;
-  static constexpr bool kMin = false;
+  static constexpr bool kMin = false, kSigned = false;
 };
 
 }  // namespace sluice

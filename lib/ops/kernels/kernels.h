@@ -25,6 +25,10 @@
 //                      sum = fma(-[w.dmin * x.scale], [M], sum)
 // d, m and dmin are widened from f16, which is exact. P and M fit 32 bits. At the end y = sum, or
 // with ADD y = [y + sum].
+//
+// Fast products: each 256 values of a row of weights of any such format are decoded and quantized
+// again, as activations are (BlockA8K); with that block as w: sum = fma([w.scale * x.scale], [sum
+// of w.q * x.q], sum). The same bits on every ISA, too.
 #ifndef SLUICE_OPS_KERNELS_KERNELS_H
 #define SLUICE_OPS_KERNELS_KERNELS_H
 
@@ -46,6 +50,10 @@ struct MatmulArgs {
   uint32_t k;
   uint32_t n;          // columns
   bool add;            // y = y + product
+  uint32_t format;     // of W
+  // Blocks of W to values: for fast products.
+  void (*decode)(const void* blocks, float* values, size_t n);
+  size_t w_bytes256;  // bytes of 256 values of W
   std::byte* packed;   // what the kernel's packing wrote, 64-byte aligned
   std::byte* scratch;  // the thread's own, 64-byte aligned
 };
@@ -133,6 +141,8 @@ struct Kernels {
   void (*attention)(const AttentionTask& task);
   const MatmulKernel* matmul;  // one for each format that has weights
   size_t n_matmul;
+  // Fast products: weights of any format with blocks, rows of whole 256 values, columns of BlockA8K.
+  MatmulKernel fast;
 };
 
 // Instruction sets in rising order of preference; `usable` asks the CPU and the system.

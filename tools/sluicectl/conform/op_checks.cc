@@ -65,14 +65,20 @@ Result<void> compare(Rig& rig, const interpreter::Case& c, const std::string& wh
   return difference.empty() ? Result<void>() : found(what + ": " + difference);
 }
 
+Result<bool> has_fast(Rig& rig) {
+  SLUICE_TRY(const sluice_sdi_control c, rig.control());
+  return (c.capabilities & SLUICE_SDI_CAP_FAST) != 0;
+}
+
 // One operation; those with weights with each type that weights may have.
 template <uint16_t kOp>
 Result<void> operation(Rig& rig) {
+  SLUICE_TRY(const bool fast, has_fast(rig));
   const bool has_weights = kOp == SLUICE_SDI_OP_EMBED || kOp == SLUICE_SDI_OP_MATMUL;
   const auto all = interpreter::weight_types();
   for (const uint16_t type : has_weights ? all : all.first(1)) {
     for (uint32_t seed = 0; seed < kSeeds; ++seed) {
-      const auto c = interpreter::one_command(kOp, type, SLUICE_SDI_ADDR(kHost, kDataAt), seed);
+      const auto c = interpreter::one_command(kOp, type, SLUICE_SDI_ADDR(kHost, kDataAt), seed, fast);
       SLUICE_CHECK(compare(rig, c, fmt::format("type {}, seed {}", type, seed)));
     }
   }
@@ -80,8 +86,9 @@ Result<void> operation(Rig& rig) {
 }
 
 Result<void> lists_of_several(Rig& rig) {
+  SLUICE_TRY(const bool fast, has_fast(rig));
   for (uint32_t seed = 0; seed < kListSeeds; ++seed) {
-    const auto c = interpreter::many_commands(6, SLUICE_SDI_ADDR(kHost, kDataAt), seed);
+    const auto c = interpreter::many_commands(6, SLUICE_SDI_ADDR(kHost, kDataAt), seed, fast);
     SLUICE_CHECK(compare(rig, c, fmt::format("seed {}", seed)));
   }
   return {};

@@ -327,6 +327,16 @@ void matmul(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
   a.n == 1 ? rows_of_columns<F, 1>(a, row0, row1, 0) : few_columns<F>(a, row0, row1);
 }
 
+int32_t dot256(const int8_t* w, const int8_t* x) {
+  Sums sums = zero_sums();
+  for (int i = 0; i < 256; i += 32) sums = dot_q8(sums, load256(w + i), load256(x + i));
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+  return _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
+}
+
+#include "ops/kernels/fast.inc"
+
 constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 2x3", nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 2x3", nullptr, nullptr, matmul_float<WeightF16>},
@@ -354,6 +364,7 @@ const Kernels kKernelsAvx2 = {"avx2",
                               to_f16,
                               attention,
                               kMatmul,
-                              sizeof(kMatmul) / sizeof(kMatmul[0])};
+                              sizeof(kMatmul) / sizeof(kMatmul[0]),
+                              {0, "maddubs 1x1", nullptr, fast_scratch, matmul_fast}};
 
 }  // namespace sluice

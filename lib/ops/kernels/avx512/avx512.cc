@@ -318,6 +318,7 @@ const Kernels kKernelsAvx512 = {"avx512",
                                 to_f16,
                                 attention,
                                 kMatmul,
-                                sizeof(kMatmul) / sizeof(kMatmul[0])};
+                                sizeof(kMatmul) / sizeof(kMatmul[0]),
+                                {0, "vnni 4x48", &kPackingFast, strip_bytes<Again>, matmul_fast}};
 
 }  // namespace sluice

@@ -37,6 +37,7 @@ const Kernels kKernelsDotprod = {"dotprod",
                                  to_f16,
                                  attention,
                                  kMatmul,
-                                 sizeof(kMatmul) / sizeof(kMatmul[0])};
+                                 sizeof(kMatmul) / sizeof(kMatmul[0]),
+                                 {0, "plain", nullptr, fast_scratch, matmul_fast}};
 
 }  // namespace sluice

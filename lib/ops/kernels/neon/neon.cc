@@ -40,6 +40,7 @@ const Kernels kKernelsNeon = {"neon",
                               to_f16,
                               attention,
                               kMatmul,
-                              sizeof(kMatmul) / sizeof(kMatmul[0])};
+                              sizeof(kMatmul) / sizeof(kMatmul[0]),
+                              {0, "plain", nullptr, fast_scratch, matmul_fast}};
 
 }  // namespace sluice

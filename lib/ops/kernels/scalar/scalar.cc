@@ -54,7 +54,7 @@ void rms_norm(const float* x, const float* weight, float* y, uint32_t n, float e
 }
 
 // Codes and scale of one block of n values.
-float quantize_block(const float* x, int8_t* q, uint32_t n) {
+float quantize_values(const float* x, int8_t* q, uint32_t n) {
   float amax = 0;
   for (uint32_t i = 0; i < n; ++i) {
     const float magnitude = std::fabs(x[i]);
@@ -75,7 +75,7 @@ template <typename Block>
 void quantize(const float* x, Block* y, uint32_t n) {
   constexpr uint32_t kSize = sizeof(y->q);
   for (uint32_t b = 0; b < n / kSize; ++b)
-    y[b].scale = quantize_block(x + b * kSize, y[b].q, kSize);
+    y[b].scale = quantize_values(x + b * kSize, y[b].q, kSize);
 }
 
 void silu_glu(const float* gate, const float* up, float* y, uint32_t n) {
@@ -202,6 +202,14 @@ void matmul_bf16(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
                [](const std::byte* p, uint32_t i) { return bf16_to_f32(load_u16(p, i)); });
 }
 
+int32_t dot256(const int8_t* w, const int8_t* x) {
+  int32_t sum = 0;
+  for (uint32_t i = 0; i < kA8KBlock; ++i) sum += w[i] * x[i];
+  return sum;
+}
+
+#include "ops/kernels/fast.inc"
+
 constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "reference", nullptr, nullptr, matmul_f32},
     {SLUICE_SDI_TYPE_F16, "reference", nullptr, nullptr, matmul_f16},
@@ -220,8 +228,16 @@ constexpr MatmulKernel kMatmul[] = {
 
 }  // namespace
 
-const Kernels kKernelsScalar = {
-    "scalar", rms_norm,  quantize<BlockA8>, quantize<BlockA8K>, {silu_glu, gelu_glu}, softcap,
-    to_f16,   attention, kMatmul,           std::size(kMatmul)};
+const Kernels kKernelsScalar = {"scalar",
+                                rms_norm,
+                                quantize<BlockA8>,
+                                quantize<BlockA8K>,
+                                {silu_glu, gelu_glu},
+                                softcap,
+                                to_f16,
+                                attention,
+                                kMatmul,
+                                std::size(kMatmul),
+                                {0, "reference", nullptr, fast_scratch, matmul_fast}};
 
 }  // namespace sluice
