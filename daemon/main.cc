@@ -51,6 +51,7 @@ Result<std::unique_ptr<Engine>> make_engine(std::shared_ptr<const Model> model,
   options.max_batch_tokens = static_cast<uint32_t>(settings.max_batch_tokens);
   options.max_sequences = static_cast<uint32_t>(settings.max_sequences);
   options.kv_tokens = settings.kv_tokens;
+  options.kv_type = settings.kv_type;
   return Engine::create(std::move(model), options);
 }
 
@@ -62,8 +63,9 @@ void log_engine(const Engine& engine) {
                model.path, model.architecture, model.format,
                static_cast<double>(model.n_params) / 1e6, static_cast<double>(model.n_bytes) / 1e6,
                model.n_ctx_train);
-  spdlog::info("device {}, {}, {} threads; KV cache for {} tokens ({:.1f} MB)", info.device,
-               info.isa, info.n_threads, info.kv_tokens, static_cast<double>(info.kv_bytes) / 1e6);
+  spdlog::info("device {}, {}, {} threads; KV cache for {} tokens, {} ({:.1f} MB)", info.device,
+               info.isa, info.n_threads, info.kv_tokens, info.kv_type,
+               static_cast<double>(info.kv_bytes) / 1e6);
   if (info.device_layers > 0) {
     std::string memory;
     for (const MemoryNeed& need : info.device_memory) {

@@ -488,7 +488,7 @@ struct sluice_sdi_tensor {
 #define SLUICE_SDI_OP_MATMUL 4     /* dst f32[M,N] = src0[K,M] x src1[K,N] */
 #define SLUICE_SDI_OP_ROPE_TABLE 5 /* dst f32[R,N] = (cos, sin) pairs of src0 i64[R/2] x position */
 #define SLUICE_SDI_OP_ROPE 6       /* dst f32[D,H,N] = src0 rotated by src1 f32[R,N] */
-#define SLUICE_SDI_OP_KV_WRITE 7   /* dst f16[D,S] at the step's slots = src0 f32[D,N] */
+#define SLUICE_SDI_OP_KV_WRITE 7   /* dst cache[D,S] at the step's slots = src0 f32[D,N] */
 #define SLUICE_SDI_OP_ATTENTION 8  /* dst f32[D,H,N] = softmax(src0 or src1 . src2) src3 */
 #define SLUICE_SDI_OP_GLU 9        /* dst f32[D,N] = f(src0) * src1 */
 #define SLUICE_SDI_OP_SELECT 10    /* dst f32[D,outputs] = rows of src0 f32[D,N] at outputs */

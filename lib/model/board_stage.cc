@@ -70,6 +70,7 @@ Result<Program> compile(const LoadedModel& model, const StageOptions& options, u
   o.max_tokens = n_tokens;
   o.max_outputs = n_tokens;
   o.n_slots = options.n_slots;
+  o.kv_format = options.kv_format;
   o.first_layer = options.first_layer;
   o.end_layer = options.end_layer;
   o.place = [&](const GgufTensor& t) { return weights.place(t); };

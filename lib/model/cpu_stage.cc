@@ -68,6 +68,7 @@ Result<void> CpuStage::set_up(const LoadedModel& model, const StageOptions& opti
   compile.max_tokens = options.max_tokens;
   compile.max_outputs = options.max_tokens;
   compile.n_slots = options.n_slots;
+  compile.kv_format = options.kv_format;
   compile.first_layer = options.first_layer;
   compile.end_layer = options.end_layer;
   compile.place = [&](const GgufTensor& t) { return file.data_offset() + t.offset; };

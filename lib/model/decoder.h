@@ -74,8 +74,8 @@ class Decoder : public Architecture {
       : file_(file), kind_(kind), keys_(file, kind.name) {}
   Result<void> load();
   Result<Program> compile(const CompileOptions& options) const override;
-  uint64_t kv_bytes_per_token() const override {
-    return uint64_t{2} * sizeof(uint16_t) * info_.n_layers * kv_dim();
+  uint64_t kv_bytes_per_token(const Format& kv) const override {
+    return 2 * kv.bytes(kv_dim()) * info_.n_layers;
   }
 
  private:

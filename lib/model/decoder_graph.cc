@@ -99,13 +99,15 @@ uint32_t Decoder::Graph::vector(const Vector& v) {
 // A layer's half of its cache as [kv_dim, slots] (rank 2) or [head_dim, n_kv_heads, slots].
 uint32_t Decoder::Graph::cache(uint16_t rank, uint64_t at) {
   const SegmentAddress where{kSegmentKv, at};
+  const Format& format = *options.kv_format;
+  const auto type = static_cast<uint16_t>(format.id);
   if (rank == 2) {
-    return list.tensor(SLUICE_SDI_TYPE_F16, SLUICE_SDI_ROWS_FIXED, {m.kv_dim(), options.n_slots},
-                       uint64_t{m.kv_dim()} * 2, where);
+    return list.tensor(type, SLUICE_SDI_ROWS_FIXED, {m.kv_dim(), options.n_slots},
+                       format.bytes(m.kv_dim()), where);
   }
-  return list.tensor(SLUICE_SDI_TYPE_F16, SLUICE_SDI_ROWS_FIXED,
+  return list.tensor(type, SLUICE_SDI_ROWS_FIXED,
                      {m.info_.head_dim, m.info_.n_kv_heads, options.n_slots},
-                     uint64_t{m.info_.head_dim} * 2, where);
+                     format.bytes(m.info_.head_dim), where);
 }
 
 void Decoder::Graph::allocate() {
@@ -197,7 +199,7 @@ void Decoder::Graph::attention(const DecoderLayer& l) {
   list.add(SLUICE_SDI_OP_ROPE, q_sink, {q_heads, t.cache}, {pairing});
   list.add(SLUICE_SDI_OP_ROPE, q_heads, {q_heads, t.text}, {pairing});
   list.add(SLUICE_SDI_OP_ROPE, k_heads, {k_heads, t.text}, {pairing});
-  const uint64_t half = uint64_t{m.kv_dim()} * 2 * options.n_slots;
+  const uint64_t half = options.kv_format->bytes(m.kv_dim()) * options.n_slots;
   list.add(SLUICE_SDI_OP_KV_WRITE, cache(2, kv), {k});
   list.add(SLUICE_SDI_OP_KV_WRITE, cache(2, kv + half), {v});
   list.add(SLUICE_SDI_OP_ATTENTION, attended_heads,

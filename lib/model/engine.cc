@@ -22,6 +22,26 @@ constexpr uint32_t kSmallestWindow = 48;  // the first block, and at least 17 ot
 constexpr unsigned kMostThreads = 1024;
 constexpr uint64_t kMostKvTokens = 1u << 30;  // slots are 32-bit
 
+struct KvType {
+  const char* name;  // for users
+  uint32_t format;
+};
+constexpr KvType kKvTypes[] = {
+    {"f16", SLUICE_SDI_TYPE_F16}, {"bf16", SLUICE_SDI_TYPE_BF16}, {"q8_0", SLUICE_SDI_TYPE_Q8_0}};
+
+Result<const Format*> kv_format(const std::string& name, const ModelInfo& model) {
+  for (const KvType& type : kKvTypes) {
+    if (name != type.name) continue;
+    const Format* format = find_format(type.format);
+    if (model.head_dim % format->block_size == 0) return format;
+    return fail(EINVAL,
+                fmt::format("{}: heads of {} numbers, a KV cache of {} takes multiples of {}",
+                            model.path, model.head_dim, name, format->block_size));
+  }
+  return fail(EINVAL, fmt::format("unknown type of KV cache '{}', expected {}", name,
+                                  fmt::join(kv_types(), ", ")));
+}
+
 uint64_t whole_blocks(uint64_t n_tokens) {
   return (n_tokens + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
 }
@@ -69,8 +89,10 @@ Result<void> Engine::Impl::set_up(const LoadedModel& loaded) {
   }
   const auto n_slots = static_cast<uint32_t>(whole_blocks(wanted));
   info.kv_tokens = n_slots;
-  info.kv_bytes = loaded.architecture().kv_bytes_per_token() * n_slots;
-  SLUICE_TRY(stages, make_stages(loaded, options, n_slots, info));
+  SLUICE_TRY(const Format* format, kv_format(options.kv_type, m));
+  info.kv_type = options.kv_type;
+  info.kv_bytes = loaded.architecture().kv_bytes_per_token(*format) * n_slots;
+  SLUICE_TRY(stages, make_stages(loaded, options, n_slots, *format, info));
   pool = std::make_unique<BlockPool>(n_slots / kBlockTokens);
   return {};
 }
@@ -186,6 +208,12 @@ Result<void> Engine::Impl::recover() {
 // Is this a failure of the machine that a reset may mend?
 bool may_recover(const Error& error) {
   return error.code == EIO || error.code == ECONNRESET || error.code == ETIMEDOUT;
+}
+
+std::vector<std::string> kv_types() {
+  std::vector<std::string> names;
+  for (const KvType& type : kKvTypes) names.emplace_back(type.name);
+  return names;
 }
 
 // --- public face -------------------------------------------------------------------------------

@@ -40,6 +40,9 @@ std::vector<KernelChoice> kernel_choices(const GgufFile& file, const Kernels& ke
 
 using Stages = std::vector<std::unique_ptr<Stage>>;
 
+// The version of the Device Interface from which on caches may be other than F16.
+constexpr uint32_t kManyCaches = 0x10002;
+
 // The board to use, or null for the CPU.
 Result<std::shared_ptr<Device>> open_board(const EngineOptions& options) {
   if (options.board) return options.board;
@@ -95,6 +98,13 @@ Result<std::unique_ptr<Stage>> fit_board_stage(const LoadedModel& model,
                                                BoardStageOptions stage, uint32_t wanted,
                                                EngineInfo& info) {
   SLUICE_TRY(const BoardInfo about, board->info());
+  if (stage.kv_format->id != SLUICE_SDI_TYPE_F16 && about.sdi_version < kManyCaches) {
+    return fail(ENOTSUP,
+                fmt::format("{}: a board of Device Interface {}.{}, which knows KV caches of F16 "
+                            "alone: {} takes one of 1.2",
+                            about.path.empty() ? about.name : about.path, about.sdi_version >> 16,
+                            about.sdi_version & 0xffff, stage.kv_format->name));
+  }
   info.device_memory_free = about.memory_free;
   for (uint32_t n = wanted; n > 0; --n) {
     stage.first_layer = stage.end_layer - n;
@@ -114,7 +124,7 @@ Result<std::unique_ptr<Stage>> fit_board_stage(const LoadedModel& model,
 }  // namespace
 
 Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& options, uint32_t n_slots,
-                           EngineInfo& info) {
+                           const Format& kv_format, EngineInfo& info) {
   const ModelInfo& m = model.info();
   SLUICE_TRY(const Kernels* kernels, choose_kernels(options.isa));
   SLUICE_TRY(const auto board, open_board(options));
@@ -128,6 +138,7 @@ Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& option
   stage.max_tokens = options.max_batch_tokens;
   stage.max_sequences = options.max_sequences;
   stage.n_slots = n_slots;
+  stage.kv_format = &kv_format;
   stage.observer = options.observer;
   stage.timeout = options.device_timeout;
   stage.progress = options.progress;

@@ -15,10 +15,11 @@ namespace sluice {
 
 // Stages in the order of their layers; fills in what `info` says of machines and kernels. EINVAL:
 // the options; ENOMEM: not one layer fits a board that was asked for, with what it would take;
-// errors of Device::open and of loading.
+// ENOTSUP: a board that does not know such caches; errors of Device::open and of loading.
 Result<std::vector<std::unique_ptr<Stage>>> make_stages(const LoadedModel& model,
                                                         const EngineOptions& options,
-                                                        uint32_t n_slots, EngineInfo& info);
+                                                        uint32_t n_slots, const Format& kv_format,
+                                                        EngineInfo& info);
 
 }  // namespace sluice
 

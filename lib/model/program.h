@@ -15,6 +15,7 @@
 #include <sluice/result.hpp>
 
 #include "ops/list.h"
+#include "quant/format.h"
 
 namespace sluice {
 
@@ -36,7 +37,8 @@ using Placement = std::function<uint64_t(const GgufTensor& tensor)>;
 struct CompileOptions {
   uint32_t max_tokens = 0;
   uint32_t max_outputs = 0;
-  uint32_t n_slots = 0;  // whole blocks
+  uint32_t n_slots = 0;               // whole blocks
+  const Format* kv_format = nullptr;  // of keys and values
   uint32_t first_layer = 0;
   uint32_t end_layer = 0;
   Placement place;
@@ -57,7 +59,8 @@ class Architecture {
  public:
   virtual ~Architecture() = default;
   virtual Result<Program> compile(const CompileOptions& options) const = 0;
-  virtual uint64_t kv_bytes_per_token() const = 0;
+  // Keys and values of all layers. `kv` has blocks of which heads are made.
+  virtual uint64_t kv_bytes_per_token(const Format& kv) const = 0;
   const ModelInfo& info() const { return info_; }
   const std::vector<std::byte>& constants() const { return constants_; }
 

@@ -27,6 +27,7 @@ struct StageOptions {
   uint32_t max_tokens = 0;  // of a step
   uint32_t max_sequences = 0;
   uint32_t n_slots = 0;  // whole blocks
+  const Format* kv_format = nullptr;
   MatmulObserver observer;
 };
 

@@ -89,7 +89,7 @@ struct Op {
   uint16_t flags = 0;       // SLUICE_SDI_FLAG_* that it knows
   bool in_place = false;    // dst may be the very tensor that a source is
   uint8_t n_imm = 0;        // immediates that it uses; the others are 0
-  bool has_caches = false;  // its f16 operands are caches
+  bool has_caches = false;  // its operands of 16 bits are caches
 };
 
 // Null: no such operation.

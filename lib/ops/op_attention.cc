@@ -8,12 +8,13 @@
 namespace sluice {
 namespace {
 
-// f16 [D, slots] or [D, heads, slots] in whole blocks.
+// [D, slots] or [D, heads, slots] in whole blocks.
 Result<void> check_cache(const Tensor& t, uint16_t rank) {
   const TensorDesc& d = t.desc;
-  SLUICE_CHECK(
-      expect(d.type == SLUICE_SDI_TYPE_F16 && d.rank == rank && d.rows == SLUICE_SDI_ROWS_FIXED,
-             "an f16 cache"));
+  // Every table of kernels has the same types.
+  SLUICE_CHECK(expect(
+      find_cache(kKernelsScalar, d.type) && d.rank == rank && d.rows == SLUICE_SDI_ROWS_FIXED,
+      "a cache of F16, BF16 or Q8_0"));
   return expect(d.shape[rank - 1] % SLUICE_SDI_BLOCK_TOKENS == 0, "a cache of whole blocks");
 }
 
@@ -67,12 +68,13 @@ static uint32_t kv_write_pieces(const Operands& o, const RunContext& c) {
 
 static void run_kv_write(const Operands& o, const RunContext& c, const Piece& piece) {
   const uint32_t n = c.n_rows(*o.src[0]);
+  const CacheKernel& cache = *find_cache(*c.kernels, o.dst->desc.type);
   for (uint32_t i = piece.begin(n); i < piece.end(n); ++i) {
     const int32_t slot = c.step->slot()[i];
     if (slot == SLUICE_SDI_NO_SLOT) continue;
     const auto* x = reinterpret_cast<const float*>(o.src[0]->data + i * o.src[0]->row_stride());
-    std::byte* y = o.dst->data + static_cast<size_t>(slot) * o.dst->row_stride();
-    c.kernels->to_f16(x, reinterpret_cast<uint16_t*>(y), o.dst->desc.shape[0]);
+    cache.write(x, o.dst->data + static_cast<size_t>(slot) * o.dst->row_stride(),
+                o.dst->desc.shape[0]);
   }
 }
 
@@ -127,10 +129,12 @@ static void run_attention(const Operands& o, const RunContext& c, const Piece& p
                              c.step->skip()[i]};
     }
   }
-  task.k = reinterpret_cast<const uint16_t*>(k.data + kv_head * k.desc.stride[0]);
-  task.v = reinterpret_cast<const uint16_t*>(v.data + kv_head * v.desc.stride[0]);
-  task.k_stride = k.row_stride() / sizeof(uint16_t);
-  task.v_stride = v.row_stride() / sizeof(uint16_t);
+  task.k_cache = find_cache(*c.kernels, k.desc.type);
+  task.v_cache = find_cache(*c.kernels, v.desc.type);
+  task.k = k.data + kv_head * k.desc.stride[0];
+  task.v = v.data + kv_head * v.desc.stride[0];
+  task.k_stride = k.row_stride();
+  task.v_stride = v.row_stride();
   task.block_table = c.step->block_table(c.step->sequence()[token]);
   task.head_dim = o.dst->desc.shape[0];
   task.scale = o.imm_f32(0);

@@ -83,7 +83,9 @@ Result<void> expect_right(bool granted, const Tensor& t, const char* what, ListR
 
 // What numbers of a type are aligned to, in bytes; weights in blocks are read byte by byte.
 uint64_t alignment_of(const Op& op, const TensorDesc& d) {
-  if (d.type == SLUICE_SDI_TYPE_F16) return op.has_caches ? alignof(uint16_t) : 1;
+  if (d.type == SLUICE_SDI_TYPE_F16 || d.type == SLUICE_SDI_TYPE_BF16) {
+    return op.has_caches ? alignof(uint16_t) : 1;
+  }
   if (d.type == SLUICE_SDI_TYPE_I64) return alignof(int64_t);
   return d.type == SLUICE_SDI_TYPE_F32 || find_activation(d.type) ? alignof(float) : 1;
 }

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -60,6 +61,19 @@ class Run(unittest.TestCase):
         self.assertEqual(done.stdout, "Once upon a time there was a man who had a daughter\n")
         for word in ("Tales 7M", "F16", "kernels:", "prompt:  5 tokens", "decode:  8 tokens", "tokens/s"):
             self.assertIn(word, done.stderr)
+
+    def test_keys_and_values_are_kept_as_asked(self):
+        caches = {}
+        for kv_type in ("f16", "bf16", "q8_0"):
+            done = sluice("run", "-p", "Once upon a time", "-n", "8", "--temp", "0", "--kv-type", kv_type)
+            self.assertEqual(done.stdout, "Once upon a time there was a man who had a daughter\n")
+            caches[kv_type] = re.search(r"cache: +\d+ tokens, (\w+), (.+)", done.stderr)
+            self.assertEqual(caches[kv_type][1], kv_type)
+        self.assertEqual(caches["bf16"][2], caches["f16"][2])
+        self.assertNotEqual(caches["q8_0"][2], caches["f16"][2])
+        done = sluice("run", "-p", "x", "--kv-type", "q4_0")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--kv-type: q4_0 not in {f16,bf16,q8_0}", done.stderr)
 
     def test_the_isa_can_be_forced_and_changes_nothing(self):
         texts = set()

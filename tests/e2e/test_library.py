@@ -46,6 +46,20 @@ class Examples(unittest.TestCase):
         self.assertEqual(missing.returncode, 1)
         self.assertRegex(missing.stderr, r"^story: .*none\.gguf: .*No such file")
 
+    def test_c_options(self):
+        """The story with other options: a cache of eight bits gives another one in the end, an unknown type an error."""
+        text = blocks("c")["story.c"]
+        session = "sluice_session_create(model, NULL, &session)"
+        self.assertIn(session, text)
+        options = "&(struct sluice_options){.size = sizeof(struct sluice_options), .kv_type = \"%s\"}"
+        expected = {"q8_0": (0, blocks("text")["0"].split("\n")[0][:84]), "q4_0": (1, "")}
+        for kv_type, (status, beginning) in expected.items():
+            program = self.compile("story.c", text.replace("model, NULL", "model, " + options % kv_type), "cc", "-std=c11")
+            done = self.run_program(program)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertEqual(done.stdout[:84], beginning)
+        self.assertIn("unknown type of KV cache 'q4_0', expected f16, bf16, q8_0", done.stderr)
+
     def test_cpp_pair(self):
         program = self.compile("pair.cc", blocks("cpp")["pair.cc"], "c++", "-std=c++20")
         done = self.run_program(program)

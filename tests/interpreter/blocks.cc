@@ -159,6 +159,27 @@ uint16_t to_f16(float value) {
   return static_cast<uint16_t>(sign + ((exponent + 14) << 10) + static_cast<int>(units));
 }
 
+uint16_t to_bf16(float value) {
+  if (std::isnan(value)) return 0x7fc0;
+  const uint32_t word = std::bit_cast<uint32_t>(value), kept = word >> 16, lost = word & 0xffff;
+  const bool up = lost > 0x8000 || (lost == 0x8000 && kept % 2 == 1);
+  return static_cast<uint16_t>(kept + (up ? 1 : 0));
+}
+
+void write_q8_0(const float* x, uint8_t* ret_block) {
+  float amax = 0;
+  for (int i = 0; i < 32; ++i) {
+    if (std::fabs(x[i]) > amax) amax = std::fabs(x[i]);
+  }
+  const float d = amax / 127.0f, inverse = d == 0.0f ? 0.0f : 1.0f / d;
+  put(ret_block, to_f16(d));
+  for (int i = 0; i < 32; ++i) {
+    const float y = x[i] * inverse;
+    const int code = std::fabs(y) < 127.5f ? static_cast<int>(std::round(y)) : 0;
+    ret_block[2 + i] = static_cast<uint8_t>(code);
+  }
+}
+
 void unpack(const Type& type, const uint8_t* p, Block* ret_block) {
   Block& b = *ret_block;
   b.n = type.block;

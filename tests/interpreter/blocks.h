@@ -15,7 +15,7 @@ struct Type {
   uint16_t number;
   uint32_t block;      // values
   uint32_t bytes;      // of a block
-  uint32_t alignment;  // in bytes; of F16 what a cache asks for is 2
+  uint32_t alignment;  // in bytes; of F16 and BF16 what a cache asks for is 2
   Use use;
 };
 
@@ -37,6 +37,9 @@ void put(uint8_t* at, T value) {
 
 float from_f16(uint16_t bits);
 uint16_t to_f16(float value);  // nearest, ties to even
+uint16_t to_bf16(float value);
+// A block of Q8_0 as KV_WRITE makes it of 32 numbers.
+void write_q8_0(const float* x, uint8_t* ret_block);
 
 // A quantized block: value i is d * scale[i / group] * q[i], with what mins say added or taken off.
 struct Block {

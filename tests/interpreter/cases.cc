@@ -20,6 +20,9 @@ constexpr uint16_t kWeightTypes[] = {
     SLUICE_SDI_TYPE_Q2_K, SLUICE_SDI_TYPE_Q3_K, SLUICE_SDI_TYPE_Q4_K, SLUICE_SDI_TYPE_Q5_K,
     SLUICE_SDI_TYPE_Q6_K};
 
+constexpr uint16_t kCacheTypes[] = {SLUICE_SDI_TYPE_F16, SLUICE_SDI_TYPE_BF16,
+                                    SLUICE_SDI_TYPE_Q8_0};
+
 // Where blocks have their f16 factors; `m` 0: there is none. Random bits there would be infinite.
 struct Factors {
   uint16_t type;
@@ -51,7 +54,10 @@ class Generator {
   uint32_t pick(uint32_t least, uint32_t most) {
     return least + static_cast<uint32_t>(rng_() % (uint64_t{most} - least + 1));
   }
-  uint16_t any_type() { return kWeightTypes[pick(0, std::size(kWeightTypes) - 1)]; }
+  uint16_t any_type(uint16_t op) {
+    const auto types = types_for(op);
+    return types[pick(0, static_cast<uint32_t>(types.size()) - 1)];
+  }
 
  private:
   using Shape = std::initializer_list<uint32_t>;
@@ -85,7 +91,8 @@ class Generator {
   void matmul(uint16_t type);
   void rms_norm();
   void rope();
-  void attention();
+  void kv_write(uint16_t type);
+  void attention(uint16_t type);
   void elements(uint16_t op);
   void write_step();
 
@@ -117,6 +124,12 @@ float Generator::value(Values values) {
   if (what == 1) return plain * 0x1p-130f;
   if (values == Values::kPlain || what > 8) return plain;
   if (values == Values::kStrange && what == 8) return coin() ? std::nanf("") : -std::nanf("");
+  if (what == 8 && coin()) {
+    // A tie between two numbers of bf16, or nearly one.
+    const auto kept = static_cast<uint32_t>(rng_() % 0x7f7f) << 16;
+    const uint32_t lost = 0x7fff + pick(0, 2), sign = coin() ? 0 : 0x80000000;
+    return std::bit_cast<float>(sign | kept | lost);
+  }
   if (what == 8) {
     // A tie between two numbers of f16, the last one of them beyond its largest.
     const auto below = static_cast<uint16_t>(coin() ? 0x7bff : rng_() % 0x7bff);
@@ -182,8 +195,9 @@ void Generator::fill(const sluice_sdi_tensor& t, uint8_t* at, Values values) {
 
 uint32_t Generator::tensor(uint16_t type, uint16_t rows, Shape shape, Values values) {
   const Type& info = *find_type(type);
-  const bool is_cache = type == SLUICE_SDI_TYPE_F16 && shape.size() == 3;
-  const uint32_t unit = is_cache ? 2 : info.alignment;
+  // What a cache asks for: of these types nothing else is of rank 3.
+  const bool of_halves = type == SLUICE_SDI_TYPE_F16 || type == SLUICE_SDI_TYPE_BF16;
+  const uint32_t unit = of_halves && shape.size() == 3 ? 2 : info.alignment;
   sluice_sdi_tensor t{};
   t.type = type;
   t.rows = rows;
@@ -240,16 +254,16 @@ void Generator::matmul(uint16_t type) {
   const Type& info = *find_type(type);
   const Rows rows = any_rows();
   const bool fast = fast_ && info.block > 1 && coin();
-  const uint32_t k = info.block == 1           ? width()
+  const uint32_t k = info.block == 1             ? width()
                      : fast || info.block == 256 ? 256 * pick(1, 3)
-                                               : info.block * pick(1, 7);
+                                                 : info.block * pick(1, 7);
   const uint32_t m = pick(1, 45);
   uint32_t x;
   if (info.use == Use::kFloatWeights) {
     x = source(k, rows);
   } else {
-    x = tensor(info.use == Use::kWeights32 && !fast ? SLUICE_SDI_TYPE_A8 : SLUICE_SDI_TYPE_A8K, rows.kind,
-               {k, rows.most});
+    x = tensor(info.use == Use::kWeights32 && !fast ? SLUICE_SDI_TYPE_A8 : SLUICE_SDI_TYPE_A8K,
+               rows.kind, {k, rows.most});
     if (case_.commands.size() % 2 == 1) command(SLUICE_SDI_OP_QUANTIZE, x, {source(k, rows)});
   }
   const uint32_t w = tensor(type, SLUICE_SDI_ROWS_FIXED, {k, m});
@@ -302,20 +316,36 @@ void Generator::rope() {
   command(SLUICE_SDI_OP_ROPE, y, {x, source(pick(1, dim / 2) * 2, rows)}, {pick(0, 1)});
 }
 
-void Generator::attention() {
+void Generator::kv_write(uint16_t type) {
+  const uint32_t dim = type == SLUICE_SDI_TYPE_Q8_0 ? 32 * pick(1, 9) : width();
+  // Of a block's codes halves are the edges, of 16 bits what lies between two numbers.
+  const Values values = type == SLUICE_SDI_TYPE_Q8_0 ? Values::kStrange : Values::kWide;
+  const uint32_t x = f32(dim, tokens(), values);
+  // Of rank 3 at first, which asks for a cache's alignment.
+  const uint32_t cache = tensor(type, SLUICE_SDI_ROWS_FIXED, {dim, n_slots_, 1});
+  case_.tensors[cache].rank = 2;
+  command(SLUICE_SDI_OP_KV_WRITE, cache, {x});
+}
+
+void Generator::attention(uint16_t type) {
   const Rows rows = tokens();
-  const uint32_t dim = coin() ? pick(1, 70) : pick(1, 8) * 16, n_kv_heads = pick(1, 3);
+  // In one case of four keys and values differ in type.
+  const uint16_t value_type = pick(0, 3) == 0 ? any_type(SLUICE_SDI_OP_ATTENTION) : type;
+  const bool blocks = type == SLUICE_SDI_TYPE_Q8_0 || value_type == SLUICE_SDI_TYPE_Q8_0;
+  const uint32_t dim = blocks ? 32 * pick(1, 4) : coin() ? pick(1, 70) : pick(1, 8) * 16;
+  const uint32_t n_kv_heads = pick(1, 3);
   const uint32_t n_heads = n_kv_heads * pick(1, 5);
   const auto heads = [&] {
     return tensor(SLUICE_SDI_TYPE_F32, rows.kind, {dim, n_heads, rows.most});
   };
-  const auto cache = [&] {
-    return tensor(SLUICE_SDI_TYPE_F16, SLUICE_SDI_ROWS_FIXED, {dim, n_kv_heads, n_slots_});
+  const auto cache = [&](uint16_t of) {
+    return tensor(of, SLUICE_SDI_ROWS_FIXED, {dim, n_kv_heads, n_slots_});
   };
   const uint32_t q = heads(), sink = coin() ? q : heads();
-  const uint32_t k = cache(), v = pick(0, 4) == 0 ? k : cache(), out = heads();
+  const uint32_t k = cache(type), v = pick(0, 4) == 0 ? k : cache(value_type), out = heads();
   const sluice_sdi_tensor keys = case_.tensors[k];
-  if (case_.commands.size() % 2 == 1 && keys.stride[0] == uint64_t{dim} * 2) {
+  if (case_.commands.size() % 2 == 1 &&
+      keys.stride[0] == uint64_t{dim} / find_type(type)->block * find_type(type)->bytes) {
     // The same cache as rows of all heads, written before it is looked at.
     sluice_sdi_tensor flat = keys;
     flat.rank = 2;
@@ -359,13 +389,9 @@ void Generator::add(uint16_t op, uint16_t type) {
   } else if (op == SLUICE_SDI_OP_ROPE) {
     rope();
   } else if (op == SLUICE_SDI_OP_KV_WRITE) {
-    const uint32_t x = f32(dim, rows, Values::kWide);
-    // Of rank 3 at first, which asks for a cache's alignment.
-    const uint32_t cache = tensor(SLUICE_SDI_TYPE_F16, SLUICE_SDI_ROWS_FIXED, {dim, n_slots_, 1});
-    case_.tensors[cache].rank = 2;
-    command(op, cache, {x});
+    kv_write(type);
   } else if (op == SLUICE_SDI_OP_ATTENTION) {
-    attention();
+    attention(type);
   } else if (op == SLUICE_SDI_OP_GLU || op == SLUICE_SDI_OP_ADD || op == SLUICE_SDI_OP_SOFTCAP) {
     elements(op);
   } else {
@@ -433,12 +459,17 @@ Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed, bo
 Case many_commands(uint32_t n, uint64_t address, uint32_t seed, bool fast) {
   Generator g(address, seed, fast);
   for (uint32_t i = 0; i < n; ++i) {
-    g.add(static_cast<uint16_t>(g.pick(1, SLUICE_SDI_N_OPS - 1)), g.any_type());
+    const auto op = static_cast<uint16_t>(g.pick(1, SLUICE_SDI_N_OPS - 1));
+    g.add(op, g.any_type(op));
   }
   return g.take();
 }
 
-std::span<const uint16_t> weight_types() { return kWeightTypes; }
+std::span<const uint16_t> types_for(uint16_t op) {
+  if (op == SLUICE_SDI_OP_EMBED || op == SLUICE_SDI_OP_MATMUL) return kWeightTypes;
+  if (op == SLUICE_SDI_OP_KV_WRITE || op == SLUICE_SDI_OP_ATTENTION) return kCacheTypes;
+  return std::span(kWeightTypes).first(1);
+}
 
 std::string difference(std::span<const uint8_t> got, std::span<const uint8_t> expected) {
   if (got.size() != expected.size()) return "the lengths differ";

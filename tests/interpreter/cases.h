@@ -22,16 +22,17 @@ struct Case {
   List list() const { return {tensors, commands}; }
 };
 
-// One command of operation `op`; its weights, if it has any, of `type`. `address` is the segment
-// address of the memory, a multiple of 64. Always a list and a step that are good, below 256 KiB.
-// `fast`: for machines with the capability FAST.
+// One command of operation `op`; its weights or caches, if it has any, of `type`. `address` is the
+// segment address of the memory, a multiple of 64. Always a list and a step that are good, below
+// 256 KiB. `fast`: for machines with the capability FAST.
 Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed, bool fast);
 
 // Commands of every kind, each of which may read what the ones before it have left.
 Case many_commands(uint32_t n, uint64_t address, uint32_t seed, bool fast);
 
-// The types that weights and tables may have.
-std::span<const uint16_t> weight_types();
+// The types that the weights, table or caches of an operation may have; one that counts for nothing
+// where it has none.
+std::span<const uint16_t> types_for(uint16_t op);
 
 // The first difference, "byte 12 is ..., expected ..."; empty: none. Two words or halves that are
 // no number are the same: the text leaves their payload open.

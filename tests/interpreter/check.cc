@@ -119,9 +119,9 @@ bool matmul(const Operands& o) {
   const Use use = find_type(weights.type)->use;
   const bool fast = o.command->flags & SLUICE_SDI_FLAG_FAST;
   if (fast && (use == Use::kFloatWeights || x.shape[0] % 256 != 0)) return false;
-  const uint16_t takes = use == Use::kFloatWeights          ? SLUICE_SDI_TYPE_F32
+  const uint16_t takes = use == Use::kFloatWeights         ? SLUICE_SDI_TYPE_F32
                          : use == Use::kWeights32 && !fast ? SLUICE_SDI_TYPE_A8
-                                                            : SLUICE_SDI_TYPE_A8K;
+                                                           : SLUICE_SDI_TYPE_A8K;
   return is_f32(*o.dst, 2) && is(x, takes, 2) && same_n(x, *o.dst) &&
          x.shape[0] == weights.shape[0] && o.dst->shape[0] == weights.shape[1];
 }
@@ -140,18 +140,23 @@ bool rope(const Operands& o) {
          o.command->imm[0] <= SLUICE_SDI_ROPE_HALVES;
 }
 
+// Whole blocks of slots, and any of the types; that rows are whole blocks holds for every tensor.
+bool is_cache_of_rank(const Tensor& t, uint16_t rank) {
+  return (t.type == SLUICE_SDI_TYPE_F16 || t.type == SLUICE_SDI_TYPE_BF16 ||
+          t.type == SLUICE_SDI_TYPE_Q8_0) &&
+         t.rank == rank && is_fixed(t);
+}
+
 bool kv_write(const Operands& o) {
-  return is(*o.dst, SLUICE_SDI_TYPE_F16, 2) && is_fixed(*o.dst) &&
-         o.dst->shape[1] % SLUICE_SDI_BLOCK_TOKENS == 0 && is_f32(*o.src[0], 2) &&
-         is_tokens(*o.src[0]) && o.src[0]->shape[0] == o.dst->shape[0];
+  return is_cache_of_rank(*o.dst, 2) && o.dst->shape[1] % SLUICE_SDI_BLOCK_TOKENS == 0 &&
+         is_f32(*o.src[0], 2) && is_tokens(*o.src[0]) && o.src[0]->shape[0] == o.dst->shape[0];
 }
 
 bool attention(const Operands& o) {
   const Tensor &dst = *o.dst, &keys = *o.src[2], &values = *o.src[3];
   return is_f32(dst, 3) && is_tokens(dst) && dst.shape[0] <= 1024 && is_like(*o.src[0], dst) &&
-         is_like(*o.src[1], dst) && is(keys, SLUICE_SDI_TYPE_F16, 3) && is_fixed(keys) &&
-         is(values, SLUICE_SDI_TYPE_F16, 3) && is_fixed(values) && keys.shape[0] == dst.shape[0] &&
-         std::equal(keys.shape, keys.shape + 3, values.shape) &&
+         is_like(*o.src[1], dst) && is_cache_of_rank(keys, 3) && is_cache_of_rank(values, 3) &&
+         keys.shape[0] == dst.shape[0] && std::equal(keys.shape, keys.shape + 3, values.shape) &&
          dst.shape[1] % keys.shape[1] == 0 && keys.shape[2] % SLUICE_SDI_BLOCK_TOKENS == 0 &&
          is_none_or_positive(o.command->imm[1]);
 }
@@ -206,8 +211,9 @@ const Operation* find_operation(uint16_t op) {
   return found == std::end(kOperations) ? nullptr : found;
 }
 
+// One that asks for more alignment than weights of its type do.
 bool is_cache(const Operands& o, const Tensor* t) {
-  return t->type == SLUICE_SDI_TYPE_F16 &&
+  return (t->type == SLUICE_SDI_TYPE_F16 || t->type == SLUICE_SDI_TYPE_BF16) &&
          (o.command->op == SLUICE_SDI_OP_KV_WRITE || o.command->op == SLUICE_SDI_OP_ATTENTION);
 }
 

@@ -247,8 +247,14 @@ void rope(const Call& c) {
 void kv_write(const Call& c) {
   for (uint64_t t = 0; t < c.src[0].n; ++t) {
     if (c.step->slot[t] == static_cast<uint32_t>(SLUICE_SDI_NO_SLOT)) continue;
-    for (uint64_t i = 0; i < c.dst.shape(0); ++i) {
-      put(c.dst.row(c.step->slot[t]) + i * 2, to_f16(c.src[0].at(i, t)));
+    const std::vector<float> x = f32_row(c.src[0], t);
+    uint8_t* row = c.dst.row(c.step->slot[t]);
+    for (size_t i = 0; i < x.size(); i += c.dst.type->block, row += c.dst.type->bytes) {
+      if (c.dst.type->number == SLUICE_SDI_TYPE_Q8_0) {
+        write_q8_0(&x[i], row);
+      } else {
+        put(row, c.dst.type->number == SLUICE_SDI_TYPE_F16 ? to_f16(x[i]) : to_bf16(x[i]));
+      }
     }
   }
 }

@@ -144,6 +144,18 @@ static void every_isa(const char* format) {
 Test(board_engine, a_board_of_any_isa_gives_the_bits_of_the_cpu_f16) { every_isa("F16"); }
 Test(board_engine, a_board_of_any_isa_gives_the_bits_of_the_cpu_q8_0) { every_isa("Q8_0"); }
 
+Test(board_engine, every_type_of_cache_gives_the_bits_of_the_cpu) {
+  const auto model = model_of("F16");
+  const auto n_layers = static_cast<int32_t>(model->info().n_layers);
+  for (const char* type : {"bf16", "q8_0"}) {
+    EngineOptions cpu = on_cpu(), whole = emulated(), split = emulated(n_layers / 2);
+    for (EngineOptions* o : {&cpu, &whole, &split}) o->kv_type = type;
+    const auto expected = logits_of(model, cpu);
+    cr_expect(same_bits(logits_of(model, whole), expected), "%s", type);
+    if (!test::light()) cr_expect(same_bits(logits_of(model, split), expected), "%s", type);
+  }
+}
+
 Test(board_engine, says_what_the_board_holds) {
   const auto model = model_of("F16");
   const auto n_layers = static_cast<int32_t>(model->info().n_layers);

@@ -186,6 +186,80 @@ Test(engine, same_bits_in_company) {
   for (size_t i = 0; i < 3; ++i) cr_expect(same_bits(alone[i], together[i]), "text %zu", i);
 }
 
+namespace {
+
+EngineOptions keeping(const std::string& kv_type, const char* isa = "", unsigned n_threads = 0) {
+  EngineOptions o = options_of(isa, n_threads);
+  o.kv_type = kv_type;
+  return o;
+}
+
+}  // namespace
+
+Test(engine, every_type_of_cache_is_exact) {
+  const auto tokens = some_tokens(test::light() ? 9 : 70, subject_vocab());
+  const auto f16 = all_logits({}, tokens, 512, 48);
+  for (const std::string& type : kv_types()) {
+    const auto reference = all_logits(keeping(type, "scalar", 1), tokens, 512, 48);
+    cr_expect(same_bits(reference, f16) == (type == "f16"), "%s", type.c_str());
+    double worst = 0;
+    for (size_t i = 0; i < f16.size(); ++i) {
+      worst = std::max(worst, std::abs(double{reference[i]} - f16[i]));
+    }
+    cr_expect(worst < 1.0, "%s: logits differ by %g", type.c_str(), worst);
+    for (size_t i = 0; i < kNumIsas; ++i) {
+      if (!kIsas[i].usable()) continue;
+      const auto got = all_logits(keeping(type, kIsas[i].name, 2), tokens, 7, 48);
+      cr_expect(same_bits(reference, got), "%s on %s", type.c_str(), kIsas[i].name);
+    }
+  }
+}
+
+Test(engine, caches_take_the_room_that_their_type_does) {
+  const auto model = subject();
+  const ModelInfo& m = model->info();
+  const uint64_t numbers = uint64_t{2} * m.n_layers * m.n_kv_heads * m.head_dim;
+  for (const std::string& type : kv_types()) {
+    const EngineInfo info = engine_for(model, keeping(type))->info();
+    const uint64_t bytes = type == "q8_0" ? numbers / 32 * 34 : numbers * 2;
+    cr_expect(same(info.kv_bytes, bytes * info.kv_tokens), "%s", type.c_str());
+    cr_expect(info.kv_type == type);
+  }
+  cr_expect(
+      is_error(Engine::create(model, keeping("q4_0")), EINVAL, {"'q4_0'", "f16, bf16, q8_0"}));
+}
+
+// Heads that are no whole blocks: those of a model whose file says that there are twice as many.
+Test(engine, heads_must_fit_the_blocks_of_a_cache) {
+  const auto whole = subject();
+  const auto bytes = whole->file().bytes();
+  std::string file(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const ModelInfo& m = whole->info();
+  const uint32_t less = m.head_dim / 16;  // so that heads have 16 numbers
+  for (const char* key : {"llama.attention.head_count", "llama.attention.head_count_kv"}) {
+    const std::string name = key;
+    size_t at = file.find(name);
+    while (file.compare(at + name.size(), 1, "_") == 0) at = file.find(name, at + 1);
+    uint32_t n = 0;
+    std::memcpy(&n, file.data() + at + name.size() + 4, sizeof(n));  // behind the value's type
+    n *= less;
+    std::memcpy(file.data() + at + name.size() + 4, &n, sizeof(n));
+  }
+  for (const char* key : {"llama.rope.dimension_count"}) {
+    const size_t at = file.find(key);
+    const uint32_t n = 16;
+    if (at != std::string::npos)
+      std::memcpy(file.data() + at + std::strlen(key) + 4, &n, sizeof(n));
+  }
+  const test::TempDir dir;
+  test::write_file(dir.file("small-heads.gguf"), file);
+  const auto model = Model::load(dir.file("small-heads.gguf"));
+  cr_assert(model.has_value() && (*model)->info().head_dim == 16, "%s", why(model));
+  cr_expect(is_error(Engine::create(*model, keeping("q8_0")), EINVAL,
+                     {"small-heads.gguf", "heads of 16 numbers", "q8_0", "multiples of 32"}));
+  cr_expect(Engine::create(*model, keeping("bf16")).has_value());
+}
+
 Test(engine, a_window_goes_on_for_ever_and_chunks_change_nothing) {
   const uint32_t n = test::light() ? 80 : 700;
   const auto tokens = some_tokens(n, subject_vocab());

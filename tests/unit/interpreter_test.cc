@@ -16,6 +16,7 @@
 #include "core/aligned.h"
 #include "model/loaded_model.h"
 #include "ops/executor.h"
+#include "quant/format.h"
 #include "support.h"
 #include "tests/interpreter/cases.h"
 
@@ -85,10 +86,9 @@ uint32_t rounds(uint32_t normal) {
 Test(interpreter, every_operation_gives_the_same_bits) {
   std::vector<Expected> all;
   for (uint16_t op = 1; op < SLUICE_SDI_N_OPS; ++op) {
-    const bool has_weights = op == SLUICE_SDI_OP_EMBED || op == SLUICE_SDI_OP_MATMUL;
-    for (const uint16_t type : interpreter::weight_types()) {
-      if (!has_weights && type != SLUICE_SDI_TYPE_F32) continue;
-      for (uint32_t seed = 0; seed < rounds(has_weights ? 24 : 80); ++seed) {
+    const auto types = interpreter::types_for(op);
+    for (const uint16_t type : types) {
+      for (uint32_t seed = 0; seed < rounds(types.size() > 3 ? 24 : 80); ++seed) {
         all.emplace_back(interpreter::one_command(op, type, 0, seed, true),
                          fmt::format("operation {}, type {}, seed {}", op, type, seed));
       }
@@ -214,10 +214,11 @@ struct Model8 {
   }
 };
 
-Program compile(const LoadedModel& model) {
+Program compile(const LoadedModel& model, const char* kv_format) {
   CompileOptions options;
   options.max_tokens = options.max_outputs = kMostTokens;
   options.n_slots = kSequences * kBlocks * SLUICE_SDI_BLOCK_TOKENS;
+  options.kv_format = find_format(std::string_view(kv_format));
   options.end_layer = model.info().n_layers;
   options.place = [&](const GgufTensor& t) { return model.file().data_offset() + t.offset; };
   auto program = model.architecture().compile(options);
@@ -296,11 +297,12 @@ Logits execute(const LoadedModel& model, const Program& program, const Kernels& 
 }
 
 // A model of `path` (empty: the embedded one), by the interpreter and on every instruction set.
-void expect_same_logits(const std::string& path, uint32_t n_more = test::light() ? 1 : 3) {
+void expect_same_logits(const std::string& path, uint32_t n_more = test::light() ? 1 : 3,
+                        const char* kv_format = "F16") {
   const auto loaded = path.empty() ? Model::embedded() : Model::load(path);
   cr_assert(loaded.has_value(), "%s", why(loaded));
   const auto& model = static_cast<const LoadedModel&>(**loaded);
-  const Program program = compile(model);
+  const Program program = compile(model, kv_format);
   const uint32_t prompt = test::light() ? 1 : 5;
   const auto steps = model_steps(model.info().n_vocab, prompt, n_more);
   const Logits expected = interpret(model, program, steps);
@@ -336,6 +338,13 @@ void expect_same_quantized(const char* type) {
 Test(interpreter, the_embedded_model_gives_the_same_logits) {
   if (test::lightest()) return;
   expect_same_logits("");
+}
+
+Test(interpreter, every_type_of_cache_gives_the_same_logits) {
+  if (test::lightest()) return;
+  for (const char* format : {"BF16", "Q8_0"}) {
+    expect_same_logits("", test::light() ? 1 : 3, format);
+  }
 }
 
 Test(interpreter, a_q8_0_model_gives_the_same_logits) { expect_same_quantized("q8_0"); }

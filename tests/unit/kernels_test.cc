@@ -334,11 +334,6 @@ Test(kernels, rows_equal_reference) {
       kKernelsScalar.softcap(a.floats(), 1.5f, reference.floats(), n);
       isa->kernels->softcap(a.floats(), 1.5f, y.floats(), n);
       cr_expect(same_bits(reference, y, "softcap", isa->name, n));
-      const Guarded half_reference(n * 2), half(n * 2);
-      kKernelsScalar.to_f16(a.floats(), reinterpret_cast<uint16_t*>(half_reference.bytes()), n);
-      isa->kernels->to_f16(a.floats(), reinterpret_cast<uint16_t*>(half.bytes()), n);
-      cr_expect(std::memcmp(half_reference.bytes(), half.bytes(), n * 2) == 0, "to_f16 of %s at %u",
-                isa->name, n);
     }
   }
 }
@@ -421,26 +416,29 @@ namespace {
 
 // Random queries and a cache of `n_blocks` blocks in random order.
 struct AttentionCase {
+  const Format& format;
   uint32_t head_dim, n_heads, n_blocks, n_rows;
   Guarded q, q_sink, k, v;
   std::vector<uint32_t> table;
   std::vector<AttentionRow> rows;
   AttentionTask task{};
 
-  AttentionCase(uint32_t d, uint32_t kv_heads, uint32_t blocks, uint32_t n)
-      : head_dim(d),
+  AttentionCase(const Format& cache, uint32_t d, uint32_t kv_heads, uint32_t blocks, uint32_t n)
+      : format(cache),
+        head_dim(d),
         n_heads(kv_heads),
         n_blocks(blocks),
         n_rows(n),
         q(size_t{d} * n * 4),
         q_sink(size_t{d} * n * 4),
-        k(size_t{d} * kv_heads * blocks * 16 * 2),
+        k(cache.bytes(size_t{d} * kv_heads * blocks * 16)),
         v(k.size()) {
     fill(q), fill(q_sink);
     std::normal_distribution<float> normal;
     for (const Guarded* g : {&k, &v}) {
-      auto* half = reinterpret_cast<uint16_t*>(g->bytes());
-      for (size_t i = 0; i < g->size() / 2; ++i) half[i] = f32_to_f16(normal(rng));
+      std::vector<float> x(size_t{d} * kv_heads * blocks * 16);
+      for (float& value : x) value = normal(rng);
+      format.encode(x.data(), g->bytes(), x.size(), nullptr);
     }
     for (uint32_t b = 0; b < blocks; ++b) table.push_back(b);
     std::shuffle(table.begin(), table.end(), rng);
@@ -451,9 +449,9 @@ struct AttentionCase {
                       static_cast<uint32_t>(rng() % most), skip});
     }
     task.n_rows = n;
-    task.k = reinterpret_cast<const uint16_t*>(k.bytes()) + (kv_heads - 1) * d;
-    task.v = reinterpret_cast<const uint16_t*>(v.bytes()) + (kv_heads - 1) * d;
-    task.k_stride = task.v_stride = size_t{d} * kv_heads;
+    task.k = k.bytes() + format.bytes(size_t{kv_heads - 1} * d);
+    task.v = v.bytes() + format.bytes(size_t{kv_heads - 1} * d);
+    task.k_stride = task.v_stride = format.bytes(size_t{d} * kv_heads);
     task.block_table = table.data();
     task.head_dim = d;
     task.scale = 1 / std::sqrt(static_cast<float>(d));
@@ -463,6 +461,7 @@ struct AttentionCase {
     const Guarded scratch((attention_scratch(head_dim) * 4 + 63) / 64 * 64);
     for (uint32_t r = 0; r < n_rows; ++r) rows[r].out = out.floats() + r * head_dim;
     task.rows = rows.data();
+    task.k_cache = task.v_cache = find_cache(kernels, format.id);
     task.scratch = scratch.floats();
     kernels.attention(task);
   }
@@ -470,34 +469,87 @@ struct AttentionCase {
 
 }  // namespace
 
+// The types of caches.
+static std::vector<const Format*> cache_formats() {
+  std::vector<const Format*> out;
+  for (size_t i = 0; i < kNumCaches; ++i) out.push_back(find_format(kKernelsScalar.caches[i].type));
+  return out;
+}
+
+static void expect_reference_attention(const Format& format, uint32_t d, uint32_t n_rows,
+                                       uint32_t n_blocks) {
+  AttentionCase c(format, d, 2, n_blocks, n_rows);
+  const Guarded reference(size_t{d} * n_rows * 4);
+  for (const uint32_t window : {0u, 1u, 16u, 21u}) {
+    c.task.window = window;
+    c.task.soft_cap = window == 16 || d == 20 ? 2.5f : 0.0f;
+    c.run(kKernelsScalar, reference);
+    for (const Isa* isa : others()) {
+      const Guarded out(reference.size());
+      c.run(*isa->kernels, out);
+      cr_expect(same_bits(reference, out, "attention", isa->name, d), "%s", format.name);
+    }
+  }
+}
+
 Test(kernels, attention_equals_reference) {
-  for (const uint32_t d : {8u, 16u, 20u, 64u, 80u, 128u}) {
-    for (const uint32_t n_rows : {1u, 3u, 32u}) {
-      for (const uint32_t n_blocks : {1u, 2u, 5u}) {
-        AttentionCase c(d, 2, n_blocks, n_rows);
-        const Guarded reference(size_t{d} * n_rows * 4);
-        for (const uint32_t window : {0u, 1u, 16u, 21u}) {
-          c.task.window = window;
-          c.task.soft_cap = window == 16 || d == 20 ? 2.5f : 0.0f;
-          c.run(kKernelsScalar, reference);
-          for (const Isa* isa : others()) {
-            const Guarded out(reference.size());
-            c.run(*isa->kernels, out);
-            cr_expect(same_bits(reference, out, "attention", isa->name, d));
-          }
+  for (const Format* format : cache_formats()) {
+    for (const uint32_t d : {8u, 16u, 20u, 64u, 80u, 96u, 128u}) {
+      if (d % format->block_size != 0) continue;
+      for (const uint32_t n_rows : {1u, 3u, 32u}) {
+        for (const uint32_t n_blocks : {1u, 2u, 5u}) {
+          expect_reference_attention(*format, d, n_rows, n_blocks);
         }
       }
     }
   }
 }
 
-static void expect_right_attention(uint32_t window, float soft_cap) {
+// Every type of cache takes rows as its format's encoder does, on every instruction set, and gives
+// them back as its decoder does.
+Test(kernels, caches_hold_what_their_formats_say) {
+  constexpr uint32_t kMost = 224;
+  for (const Format* format : cache_formats()) {
+    for (uint32_t round = 0; round < 200; ++round) {
+      const uint32_t n = format->block_size == 32 ? 32 + round % 7 * 32 : 1 + round % kMost;
+      const Guarded x(n * 4), expected(format->bytes(n)), row(format->bytes(n));
+      fill(x);
+      for (uint32_t i = 0; i < n; ++i) {
+        float& value = x.floats()[i];
+        const uint32_t lost = 0x7fff + rng() % 3;  // about halfway between two of bf16
+        if (round % 4 == 1)
+          value = std::bit_cast<float>((std::bit_cast<uint32_t>(value) & 0xffff0000) | lost);
+        if (round % 4 == 2) value = i % 32 ? static_cast<float>(rng() % 508) * 0.5f - 127 : 127;
+        if (round % 16 == 3 && i % 7 == 2) value = i % 2 ? NAN : -INFINITY;
+        if (round % 16 == 7) value *= 0x1p-130f;
+        if (round % 16 == 11) value = i % 2 ? 0.0f : -0.0f;
+      }
+      format->encode(x.floats(), expected.bytes(), n, nullptr);
+      const Guarded values(round_up16(n) * 16 * 4), back(values.size());
+      find_cache(kKernelsScalar, format->id)->widen(expected.bytes(), 0, n, 3, back.floats());
+      for (const Isa* isa : others()) {
+        const CacheKernel& cache = *find_cache(*isa->kernels, format->id);
+        cache.write(x.floats(), row.bytes(), n);
+        cr_assert(std::memcmp(expected.bytes(), row.bytes(), row.size()) == 0,
+                  "%s writes %s of %u numbers differently, round %u", isa->name, format->name, n,
+                  round);
+        cache.widen(expected.bytes(), 0, n, 3, values.floats());
+        cr_assert(same_bits(back, values, format->name, isa->name, n));
+      }
+    }
+  }
+}
+
+static void expect_right_attention(const Format& format, uint32_t window, float soft_cap) {
   constexpr uint32_t kD = 32;
-  AttentionCase c(kD, 1, 6, 7);
+  AttentionCase c(format, kD, 1, 6, 7);
   c.task.window = window;
   c.task.soft_cap = soft_cap;
   const Guarded out(size_t{kD} * 7 * 4);
   c.run(kKernelsScalar, out);
+  std::vector<float> keys(size_t{kD} * 6 * 16), values(keys.size());
+  format.decode(c.task.k, keys.data(), keys.size());
+  format.decode(c.task.v, values.data(), values.size());
   for (const AttentionRow& row : c.rows) {
     std::vector<double> weight;
     std::vector<size_t> slot;
@@ -508,8 +560,7 @@ static void expect_right_attention(uint32_t window, float soft_cap) {
       slot.push_back(size_t{block} * 16 + e % 16);
       double dot = 0;
       for (uint32_t i = 0; i < kD; ++i) {
-        dot +=
-            double{(e < 16 ? row.q_sink : row.q)[i]} * f16_to_f32(c.task.k[slot.back() * kD + i]);
+        dot += double{(e < 16 ? row.q_sink : row.q)[i]} * keys[slot.back() * kD + i];
       }
       double score = dot * c.task.scale;
       if (soft_cap != 0) score = soft_cap * std::tanh(score / soft_cap);
@@ -519,7 +570,7 @@ static void expect_right_attention(uint32_t window, float soft_cap) {
     for (uint32_t i = 0; i < kD; ++i) {
       double expected = 0;
       for (size_t e = 0; e < weight.size(); ++e) {
-        expected += weight[e] / sum * f16_to_f32(c.task.v[slot[e] * kD + i]);
+        expected += weight[e] / sum * values[slot[e] * kD + i];
       }
       cr_expect(std::abs(row.out[i] - expected) < 2e-6, "%g, expected %g", row.out[i], expected);
     }
@@ -527,8 +578,12 @@ static void expect_right_attention(uint32_t window, float soft_cap) {
 }
 
 Test(kernels, attention_is_right) {
-  expect_right_attention(0, 0);
-  expect_right_attention(0, 0.5f);
-  for (const uint32_t window : {1u, 15u, 16u, 17u, 40u, 1000u}) expect_right_attention(window, 0);
-  expect_right_attention(33, 2.0f);
+  for (const Format* format : cache_formats()) {
+    expect_right_attention(*format, 0, 0);
+    expect_right_attention(*format, 0, 0.5f);
+    for (const uint32_t window : {1u, 15u, 16u, 17u, 40u, 1000u}) {
+      expect_right_attention(*format, window, 0);
+    }
+    expect_right_attention(*format, 33, 2.0f);
+  }
 }

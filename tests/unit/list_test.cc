@@ -180,6 +180,8 @@ Test(list, bad_lists_name_the_place) {
       {[](CommandList& l) { l.commands[8].dst = l.commands[9].dst; }, {"command 8", "a8"}},
       {[](CommandList& l) { l.tensors[l.commands[8].dst].address += 2; },
        {"command 8 (quantize)", "aligned"}},
+      {[](CommandList& l) { l.tensors[l.commands[6].src[2]].type = SLUICE_SDI_TYPE_F32; },
+       {"tensor"}},
       {[](CommandList& l) { l.tensors[l.commands[6].dst].stride[1] += 2; },
        {"command 6 (attention)", "aligned"}},
       {[](CommandList& l) { l.commands[11].src[1] = 4; }, {"command 11 (add)", "source"}},

@@ -61,6 +61,7 @@ Result<int> bench(BenchFlags& flags) {
                                         {"batch", flags.batch},
                                         {"threads", e.n_threads},
                                         {"isa", e.isa},
+                                        {"kv_type", e.kv_type},
                                         {"device", e.device},
                                         {"device_layers", e.device_layers},
                                         {"prefill_tps", median(prefill)},
@@ -74,7 +75,7 @@ Result<int> bench(BenchFlags& flags) {
   std::string out =
       fmt::format("{}, {} parameters, {}, {} threads, {}\n", model->info().name,
                   model->info().n_params, human_bytes(model->info().n_bytes), e.n_threads, e.isa);
-  out += describe_board(e) + "kernels: " + describe_kernels(e) + "\n";
+  out += describe_board(e) + "kernels: " + describe_kernels(e) + "\n" + describe_cache(e);
   const auto line = [&](const char* what, uint32_t n, const std::vector<double>& samples) {
     if (samples.empty()) return;
     const auto [low, high] = std::minmax_element(samples.begin(), samples.end());

@@ -52,6 +52,8 @@ Result<std::unique_ptr<Engine>> make_engine(std::shared_ptr<const Model> model,
                                             const EngineFlags& flags, EngineOptions options);
 // What a board holds, a line each; empty without a board.
 std::string describe_board(const EngineInfo& info);
+// The line of the KV cache.
+std::string describe_cache(const EngineInfo& info);
 
 // The model of -m, or the embedded one when it is empty.
 Result<std::shared_ptr<const Model>> load_model(const std::string& path);

@@ -56,6 +56,11 @@ void add_engine_options(CLI::App& app, EngineFlags& flags) {
                  "threads; 0: all that this process may use")
       ->check(CLI::Range(0u, 1024u))
       ->type_name("N");
+  app.add_option("--kv-type", flags.options.kv_type,
+                 "how keys and values are kept; q8_0 takes heads of 32 numbers or a multiple")
+      ->check(CLI::IsMember(kv_types()))
+      ->type_name("TYPE")
+      ->capture_default_str();
   app.add_option("--isa", flags.options.isa,
                  "instruction set: scalar, avx2 or avx512 (arm64: scalar, neon or dotprod); "
                  "default: $SLUICE_ISA, else the best")
@@ -78,6 +83,11 @@ Result<std::unique_ptr<Engine>> make_engine(std::shared_ptr<const Model> model,
   };
   SLUICE_TRY(auto engine, Engine::create(std::move(model), options));
   return Result<std::unique_ptr<Engine>>(std::move(engine));
+}
+
+std::string describe_cache(const EngineInfo& info) {
+  return fmt::format("cache:   {} tokens, {}, {}\n", info.kv_tokens, info.kv_type,
+                     human_bytes(info.kv_bytes));
 }
 
 std::string describe_board(const EngineInfo& info) {

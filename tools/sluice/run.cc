@@ -51,6 +51,7 @@ void print_summary(const Generation& g, const Engine& engine) {
   fmt::print(stderr, "\n{}, {} parameters, {}; {} with {} thread{}, {}\n", m.name, m.n_params,
              m.format, e.device, e.n_threads, e.n_threads == 1 ? "" : "s", e.isa);
   fmt::print(stderr, "{}kernels: {}\n", describe_board(e), describe_kernels(e));
+  fmt::print(stderr, "{}", describe_cache(e));
   fmt::print(stderr, "prompt:  {} tokens, {:.1f} tokens/s\n", g.n_prompt, g.prefill_tps());
   fmt::print(stderr, "decode:  {} tokens, {:.1f} tokens/s\n", g.ids.size(), g.decode_tps());
 }

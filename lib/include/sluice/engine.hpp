@@ -76,13 +76,20 @@ struct EngineOptions {
   LoadProgress progress;          // called from create() only
   MatmulObserver observer;        // of the CPU, one thread's work at a time; not with a board
 
-  unsigned n_threads = 0;           // 0: as many as the process may use (affinity, cgroup quota)
-  std::string isa;                  // "scalar", "avx2", "avx512"; empty: $SLUICE_ISA, else the best
+  unsigned n_threads = 0;  // 0: as many as the process may use (affinity, cgroup quota)
+  // "scalar", "avx2", "avx512"; on arm64 "scalar", "neon", "dotprod"; empty: $SLUICE_ISA, else the
+  // best
+  std::string isa;
   uint32_t max_batch_tokens = 512;  // tokens in one step
   uint32_t max_sequences = 16;      // sequences in one step
   uint64_t kv_tokens = 0;  // room for this many tokens, all sequences together; 0: n_ctx_train
                            // and a batch
+  // How keys and values are kept: one of kv_types(). q8_0 takes heads of 32 numbers or a multiple.
+  std::string kv_type = "f16";
 };
+
+// "f16", "bf16" (2 bytes a number) and "q8_0" (34 bytes for 32).
+std::vector<std::string> kv_types();
 
 // Which kernel multiplies a class of tensors.
 struct KernelChoice {
@@ -108,6 +115,7 @@ struct EngineInfo {
   std::string isa;
   unsigned n_threads = 0;
   uint64_t kv_tokens = 0;
+  std::string kv_type;
   uint64_t kv_bytes = 0;
   std::vector<KernelChoice> kernels;
 };

@@ -18,6 +18,13 @@ const Isa kIsas[] = {
 };
 const size_t kNumIsas = sizeof(kIsas) / sizeof(kIsas[0]);
 
+const CacheKernel* find_cache(const Kernels& kernels, uint32_t type) {
+  for (size_t i = 0; i < kNumCaches; ++i) {
+    if (kernels.caches[i].type == type) return &kernels.caches[i];
+  }
+  return nullptr;
+}
+
 const MatmulKernel* find_matmul(const Kernels& kernels, uint32_t format) {
   for (size_t i = 0; i < kernels.n_matmul; ++i) {
     if (kernels.matmul[i].format == format) return &kernels.matmul[i];

@@ -95,6 +95,17 @@ static constexpr uint32_t first_in_window(uint32_t context, uint32_t window) {
 
 inline constexpr uint32_t kAttentionRows = 32;  // most rows of one task
 
+// How a type of cache keeps rows.
+struct CacheKernel {
+  uint32_t type;  // SLUICE_SDI_TYPE_*
+  // n numbers, whole blocks of the type.
+  void (*write)(const float* x, std::byte* row, uint32_t n);
+  // Rows of n numbers in `slots` slots that lie `stride` bytes apart, back to f32, which is exact:
+  // 16 rows of round_up16(n) floats, zeros where there is nothing.
+  void (*widen)(const std::byte* rows, size_t stride, uint32_t n, uint32_t slots, float* out);
+};
+inline constexpr size_t kNumCaches = 3;
+
 // Rows that share a KV head and a block table. For each block in order: the 16 scores dot16(q, k) *
 // scale, or with a soft cap soft_cap * tanh(score / soft_cap); where their largest exceeds the
 // running maximum, sum and output are scaled by exp(old - new); weights exp(score - maximum), zero
@@ -103,9 +114,11 @@ inline constexpr uint32_t kAttentionRows = 32;  // most rows of one task
 struct AttentionTask {
   const AttentionRow* rows;
   uint32_t n_rows;
-  const uint16_t* k;  // f16, this head's first element in slot 0
-  const uint16_t* v;
-  size_t k_stride;  // elements from slot to slot
+  const CacheKernel* k_cache;  // how keys are kept
+  const CacheKernel* v_cache;
+  const std::byte* k;  // this head's row in slot 0
+  const std::byte* v;
+  size_t k_stride;  // bytes from slot to slot
   size_t v_stride;
   const uint32_t* block_table;
   uint32_t head_dim;
@@ -137,7 +150,7 @@ struct Kernels {
   void (*glu[kNumGlu])(const float* gate, const float* up, float* y, uint32_t n);
   // y = cap * tanh(x / cap)
   void (*softcap)(const float* x, float cap, float* y, uint32_t n);
-  void (*to_f16)(const float* x, uint16_t* y, uint32_t n);
+  const CacheKernel* caches;  // kNumCaches
   void (*attention)(const AttentionTask& task);
   const MatmulKernel* matmul;  // one for each format that has weights
   size_t n_matmul;
@@ -160,6 +173,8 @@ extern const Kernels kKernelsAvx512;
 extern const Kernels kKernelsNeon;
 extern const Kernels kKernelsDotprod;  // NEON with sdot
 
+// Null: no cache has this type.
+const CacheKernel* find_cache(const Kernels& kernels, uint32_t type);
 // Null: no kernel for this format.
 const MatmulKernel* find_matmul(const Kernels& kernels, uint32_t format);
 

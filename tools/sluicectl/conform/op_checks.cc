@@ -70,15 +70,14 @@ Result<bool> has_fast(Rig& rig) {
   return (c.capabilities & SLUICE_SDI_CAP_FAST) != 0;
 }
 
-// One operation; those with weights with each type that weights may have.
+// One operation; those with weights or caches with each type that these may have.
 template <uint16_t kOp>
 Result<void> operation(Rig& rig) {
   SLUICE_TRY(const bool fast, has_fast(rig));
-  const bool has_weights = kOp == SLUICE_SDI_OP_EMBED || kOp == SLUICE_SDI_OP_MATMUL;
-  const auto all = interpreter::weight_types();
-  for (const uint16_t type : has_weights ? all : all.first(1)) {
+  for (const uint16_t type : interpreter::types_for(kOp)) {
     for (uint32_t seed = 0; seed < kSeeds; ++seed) {
-      const auto c = interpreter::one_command(kOp, type, SLUICE_SDI_ADDR(kHost, kDataAt), seed, fast);
+      const auto c =
+          interpreter::one_command(kOp, type, SLUICE_SDI_ADDR(kHost, kDataAt), seed, fast);
       SLUICE_CHECK(compare(rig, c, fmt::format("type {}, seed {}", type, seed)));
     }
   }

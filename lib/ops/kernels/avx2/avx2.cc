@@ -138,6 +138,50 @@ void store_f16_part(uint16_t* p, V16 v, uint32_t n) {
   __builtin_memcpy(p, whole, n * sizeof(uint16_t));
 }
 
+// Eight rounded to nearest even, in the upper halves of the words; NaNs become quiet.
+__m256i round_bf16(__m256 v) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+}
+void store_bf16(uint16_t* p, V16 v) {
+  // The pack works in halves of a register: put the quarters back in order.
+  const __m256i packed = _mm256_packus_epi32(round_bf16(v.lo), round_bf16(v.hi));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+void store_bf16_part(uint16_t* p, V16 v, uint32_t n) {
+  alignas(32) uint16_t whole[16];
+  store_bf16(whole, v);
+  __builtin_memcpy(p, whole, n * sizeof(uint16_t));
+}
+V16 load_i8(const std::byte* p) {
+  const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(all)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(all, 8)))};
+}
+V16 set1_f16(const std::byte* p) {
+  int16_t h;
+  __builtin_memcpy(&h, p, sizeof(h));
+  const __m256 all = _mm256_cvtph_ps(_mm_set1_epi16(h));
+  return {all, all};
+}
+__m256i codes_away(__m256 v) {
+  // Added to what has its sign, the largest number below a half carries halves, and nothing less.
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  const __m256 half = _mm256_or_ps(_mm256_and_ps(v, sign), _mm256_set1_ps(0x1.fffffep-2f));
+  const __m256 fits = _mm256_cmp_ps(_mm256_andnot_ps(sign, v), _mm256_set1_ps(127.5f), _CMP_LT_OQ);
+  return _mm256_cvttps_epi32(_mm256_and_ps(_mm256_add_ps(v, half), fits));
+}
+void store_away(int8_t* q, V16 v) {
+  const __m256i lo = codes_away(v.lo), hi = codes_away(v.hi);
+  const __m128i a = _mm_packs_epi32(_mm256_castsi256_si128(lo), _mm256_extracti128_si256(lo, 1));
+  const __m128i b = _mm_packs_epi32(_mm256_castsi256_si128(hi), _mm256_extracti128_si256(hi, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm_packs_epi16(a, b));
+}
+
 void quantize_block(V16 v0, V16 v1, float inverse, int8_t* q) {
   const V16 s = set1(inverse);
   v0 = smaller(larger(mul(v0, s), -127.0f), 127.0f);
@@ -361,7 +405,7 @@ const Kernels kKernelsAvx2 = {"avx2",
                               quantize<BlockA8K>,
                               {glu<silu_gate>, glu<gelu_gate>},
                               softcap,
-                              to_f16,
+                              kCaches,
                               attention,
                               kMatmul,
                               sizeof(kMatmul) / sizeof(kMatmul[0]),

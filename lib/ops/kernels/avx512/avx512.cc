@@ -96,6 +96,38 @@ void store_f16_part(uint16_t* p, V16 v, uint32_t n) {
   _mm256_mask_storeu_epi16(p, first(n), narrow_f16(v));
 }
 
+// Rounded to nearest even; NaNs become quiet.
+__m256i narrow_bf16(V16 v) {
+  const __m512i bits = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16));
+}
+void store_bf16(uint16_t* p, V16 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow_bf16(v));
+}
+void store_bf16_part(uint16_t* p, V16 v, uint32_t n) {
+  _mm256_mask_storeu_epi16(p, first(n), narrow_bf16(v));
+}
+V16 load_i8(const std::byte* p) {
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+V16 set1_f16(const std::byte* p) {
+  int16_t h;
+  __builtin_memcpy(&h, p, sizeof(h));
+  return _mm512_cvtph_ps(_mm256_set1_epi16(h));
+}
+void store_away(int8_t* q, V16 v) {
+  // Added to what has its sign, the largest number below a half carries halves, and nothing less.
+  const V16 half = _mm512_or_ps(_mm512_and_ps(v, set1(-0.0f)), set1(0x1.fffffep-2f));
+  const __mmask16 fits = _mm512_cmp_ps_mask(abs(v), set1(127.5f), _CMP_LT_OQ);
+  const __m512i codes = _mm512_maskz_cvttps_epi32(fits, add(v, half));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(codes));
+}
+
 void quantize_block(V16 v0, V16 v1, float inverse, int8_t* q) {
   const V16 s = set1(inverse);
   v0 = smaller(larger(mul(v0, s), -127.0f), 127.0f);
@@ -315,7 +347,7 @@ const Kernels kKernelsAvx512 = {"avx512",
                                 quantize<BlockA8K>,
                                 {glu<silu_gate>, glu<gelu_gate>},
                                 softcap,
-                                to_f16,
+                                kCaches,
                                 attention,
                                 kMatmul,
                                 sizeof(kMatmul) / sizeof(kMatmul[0]),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference kernels: exact arithmetic as the comments in kernels.h state it, in plain loops.
 // The SIMD kernels are tested against these; on a CPU without AVX2 they are what runs.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include "ops/kernels/constants.h"
 #include "ops/kernels/kernels.h"
 #include "ops/kernels/scalar/quantized.h"
+#include "quant/format.h"
 
 #include <linux/types.h>
 #include "sluice_sdi.h"
@@ -96,9 +98,25 @@ void softcap(const float* x, float cap, float* y, uint32_t n) {
   for (uint32_t i = 0; i < n; ++i) y[i] = cap * tanh_exact(x[i] / cap);
 }
 
-void to_f16(const float* x, uint16_t* y, uint32_t n) {
-  for (uint32_t i = 0; i < n; ++i) y[i] = f32_to_f16(x[i]);
+// --- caches --------------------------------------------------------------------------------------
+
+template <uint32_t kType>
+void cache_write(const float* x, std::byte* row, uint32_t n) {
+  find_format(kType)->encode(x, row, n, nullptr);
 }
+
+template <uint32_t kType>
+void cache_widen(const std::byte* rows, size_t stride, uint32_t n, uint32_t slots, float* out) {
+  const uint32_t width = round_up16(n);
+  std::fill_n(out, size_t{16} * width, 0.0f);
+  for (uint32_t j = 0; j < slots; ++j)
+    find_format(kType)->decode(rows + j * stride, out + j * width, n);
+}
+
+template <uint32_t kType>
+constexpr CacheKernel kCache = {kType, cache_write<kType>, cache_widen<kType>};
+constexpr CacheKernel kCaches[kNumCaches] = {
+    kCache<SLUICE_SDI_TYPE_F16>, kCache<SLUICE_SDI_TYPE_BF16>, kCache<SLUICE_SDI_TYPE_Q8_0>};
 
 // --- attention ---------------------------------------------------------------------------------
 
@@ -112,13 +130,17 @@ void attend_block(const AttentionTask& t, const AttentionRow& row, uint32_t bloc
                   uint32_t first, uint32_t end, RowState& state) {
   const float* q = sink ? row.q_sink : row.q;
   const size_t slot0 = static_cast<size_t>(block) * SLUICE_SDI_BLOCK_TOKENS;
+  const uint32_t width = round_up16(t.head_dim);
+  float *keys = t.scratch, *values = keys + size_t{16} * width;
+  t.k_cache->widen(t.k + slot0 * t.k_stride, t.k_stride, t.head_dim, end, keys);
+  t.v_cache->widen(t.v + slot0 * t.v_stride, t.v_stride, t.head_dim, end, values);
   float score[16];
   float largest = -INFINITY;
   for (uint32_t j = first; j < end; ++j) {
-    const uint16_t* k = t.k + (slot0 + j) * t.k_stride;
-    score[j] = t.scale * dot16(
-                             t.head_dim, [=](uint32_t i) { return q[i]; },
-                             [=](uint32_t i) { return f16_to_f32(k[i]); });
+    const float* k = keys + size_t{j} * width;
+    score[j] = t.scale *
+               dot16(
+                   t.head_dim, [=](uint32_t i) { return q[i]; }, [=](uint32_t i) { return k[i]; });
     if (t.soft_cap != 0.0f) score[j] = t.soft_cap * tanh_exact(score[j] / t.soft_cap);
     largest = score[j] > largest ? score[j] : largest;
   }
@@ -134,8 +156,7 @@ void attend_block(const AttentionTask& t, const AttentionRow& row, uint32_t bloc
   }
   for (uint32_t i = 0; i < t.head_dim; ++i) {
     for (uint32_t j = first; j < end; ++j) {
-      const float v = f16_to_f32(t.v[(slot0 + j) * t.v_stride + i]);
-      row.out[i] = std::fma(weight[j], v, row.out[i]);
+      row.out[i] = std::fma(weight[j], values[size_t{j} * width + i], row.out[i]);
     }
   }
   state.sum = state.sum + tree(weight);
@@ -234,7 +255,7 @@ const Kernels kKernelsScalar = {"scalar",
                                 quantize<BlockA8K>,
                                 {silu_glu, gelu_glu},
                                 softcap,
-                                to_f16,
+                                kCaches,
                                 attention,
                                 kMatmul,
                                 std::size(kMatmul),
