@@ -164,9 +164,9 @@ class Bench:
         """What `sluice COMMAND --json` prints."""
         return json.loads(output(self.program("sluice"), *command, "--json"))
 
-    def peers(self, *command, device=()):
+    def peers(self, *command):
         """{name: command line} of all who can take part."""
-        found = {OWN: [self.program("sluice-peer"), *device, *command],
+        found = {OWN: [self.program("sluice-peer"), *command],
                  "stock": [self.program("llama-peer"), self.build / STOCK / "bins" / "linux-x64", *command]}
         if self.ik_peer:
             found |= {"ik": [self.ik_peer, *command], "ik_repacked": [self.ik_peer, "--repack", *command]}
