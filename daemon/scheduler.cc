@@ -27,6 +27,12 @@ struct Scheduler::Task {
     for (const int32_t token : tokens) sampler.accept(token);
   }
 
+  size_t n_prompt() const { return tokens.size() - n_generated; }
+  // As many of the next n tokens as are all of the prompt, or all generated.
+  uint32_t of_one_kind(uint32_t n) const {
+    if (n_computed >= n_prompt()) return n;
+    return static_cast<uint32_t>(std::min<size_t>(n, n_prompt() - n_computed));
+  }
   SequenceProgress progress() const { return {n_computed, tokens.size() - n_computed}; }
 
   void emit(std::string piece, std::optional<Finish> finish) {
@@ -185,7 +191,8 @@ void Scheduler::admit() {
 void Scheduler::step() {
   std::vector<SequenceProgress> progress;
   for (const auto& task : running_) progress.push_back(task->progress());
-  const auto grants = plan_step(progress, budget_);
+  auto grants = plan_step(progress, budget_);
+  for (Grant& grant : grants) grant.n_tokens = running_[grant.index]->of_one_kind(grant.n_tokens);
   const auto computed = compute(grants);
   if (!computed) {
     if (computed.error().code == ENOBUFS && running_.size() > 1) {
@@ -215,7 +222,8 @@ Result<void> Scheduler::compute(const std::vector<Grant>& grants) {
     inputs.push_back(
         {.sequence = &*task.sequence,
          .tokens = std::span<const int32_t>(task.tokens).subspan(task.n_computed, grant.n_tokens),
-         .logits = reaches_end ? Logits::kLast : Logits::kNone});
+         .logits = reaches_end ? Logits::kLast : Logits::kNone,
+         .generated = task.n_computed >= task.n_prompt()});
   }
   return engine_->step(inputs);
 }

@@ -43,6 +43,8 @@ const Setting kTable[] = {
      "tokens in one step, all sequences together"},
     {"kv_tokens", nullptr, "N", &S::kv_tokens, 0, uint64_t{1} << 32, nullptr,
      "room in the KV cache, in tokens; 0: one context and a step"},
+    {"arithmetic", nullptr, "MODE", &S::arithmetic, 0, 0, "exact|fast",
+     "of prompts; fast: weights quantized again to 8 bits, for machines with AMX"},
     {"kv_type", nullptr, "TYPE", &S::kv_type, 0, 0, "f16|bf16|q8_0",
      "how keys and values are kept"},
     {"max_queue", nullptr, "N", &S::max_queue, 1, 65536, nullptr,

@@ -26,6 +26,7 @@ struct Settings {
   uint64_t max_sequences = 16;
   uint64_t max_batch_tokens = 512;
   uint64_t kv_tokens = 0;
+  std::string arithmetic = "exact";
   std::string kv_type = "f16";
   uint64_t max_queue = 128;
 

@@ -65,7 +65,7 @@ class WeightPlan {
 };
 
 Result<Program> compile(const LoadedModel& model, const StageOptions& options, uint32_t n_tokens,
-                        WeightPlan& weights) {
+                        WeightPlan& weights, bool fast = false) {
   CompileOptions o;
   o.max_tokens = n_tokens;
   o.max_outputs = n_tokens;
@@ -73,6 +73,7 @@ Result<Program> compile(const LoadedModel& model, const StageOptions& options, u
   o.kv_format = options.kv_format;
   o.first_layer = options.first_layer;
   o.end_layer = options.end_layer;
+  o.fast = fast;
   o.place = [&](const GgufTensor& t) { return weights.place(t); };
   return model.architecture().compile(o);
 }
@@ -91,7 +92,7 @@ class BoardStage final : public Stage {
       : model_(model), device_(std::move(device)), options_(options) {}
   Result<void> set_up();
 
-  Result<void> run(const StepInputs& step, std::span<const float> x) override;
+  Result<void> run(const StepInputs& step, std::span<const float> x, bool fast) override;
   std::span<const float> x() const override { return {}; }
   std::span<const float> logits() const override {
     return {reinterpret_cast<const float*>(logits_.data()), n_outputs_ * model_.info().n_vocab};
@@ -112,9 +113,10 @@ class BoardStage final : public Stage {
   Result<void> allocate(const Program& program, uint64_t list_bytes);
   Result<void> add_staging();
   Result<void> load_weights();
-  Result<void> load_list(uint32_t n_tokens);
+  Result<void> load_lists(bool fast);
+  Result<void> load_list(uint32_t n_tokens, bool fast);
   Result<Part> add(MemoryKind kind, uint64_t bytes, uint16_t segment, Access access, bool map);
-  const Bucket& bucket_for(size_t n_tokens) const;
+  const Bucket& bucket_for(size_t n_tokens, bool fast) const;
   Result<void> finish(uint32_t n_entries);
 
   const LoadedModel& model_;
@@ -124,7 +126,7 @@ class BoardStage final : public Stage {
   std::optional<Queue> queue_;
   Part parts_[kNumBoardSegments];                     // by segment
   uint64_t step_bytes_ = 0, x_at_ = 0, list_at_ = 0;  // layout of the io segment
-  std::vector<Bucket> buckets_;                       // ascending
+  std::vector<Bucket> buckets_[2];                    // exact, fast; ascending
   PageBuffer logits_;
   size_t n_outputs_ = 0;
   StepInputs padded_;
@@ -214,8 +216,8 @@ Result<void> BoardStage::load_weights() {
   return {};
 }
 
-Result<void> BoardStage::load_list(uint32_t n_tokens) {
-  SLUICE_TRY(const Program program, compile(model_, options_, n_tokens, weights_));
+Result<void> BoardStage::load_list(uint32_t n_tokens, bool fast) {
+  SLUICE_TRY(const Program program, compile(model_, options_, n_tokens, weights_, fast));
   const CommandList& list = program.list;
   const auto tensors = std::as_bytes(std::span(list.tensors));
   const auto commands = std::as_bytes(std::span(list.commands));
@@ -230,13 +232,24 @@ Result<void> BoardStage::load_list(uint32_t n_tokens) {
   SLUICE_CHECK(queue_->submit({&entry, 1}));
   Completion c{};
   SLUICE_CHECK(queue_->wait({&c, 1}, options_.timeout));
-  if (c.status == SLUICE_SDI_E_LIMIT && !buckets_.empty()) return {};  // do with those there are
+  if (c.status == SLUICE_SDI_E_LIMIT && !buckets_[fast].empty())
+    return {};  // do with those there are
   if (c.status != SLUICE_SDI_OK) {
     return fail(
         EIO, fmt::format("{}: the board refuses a list for {} tokens: {} ({})", model_.info().path,
                          n_tokens, completion_status_name(c.status), c.result));
   }
-  buckets_.push_back({n_tokens, c.result, program.x_offset});
+  buckets_[fast].push_back({n_tokens, c.result, program.x_offset});
+  return {};
+}
+
+Result<void> BoardStage::load_lists(bool fast) {
+  // The largest first: with it every step can run, should the board take no more lists.
+  std::vector<uint32_t> sizes = bucket_sizes(options_.max_tokens);
+  std::rotate(sizes.begin(), sizes.end() - 1, sizes.end());
+  for (const uint32_t n : sizes) SLUICE_CHECK(load_list(n, fast));
+  std::sort(buckets_[fast].begin(), buckets_[fast].end(),
+            [](const Bucket& a, const Bucket& b) { return a.n_tokens < b.n_tokens; });
   return {};
 }
 
@@ -251,17 +264,13 @@ Result<void> BoardStage::set_up() {
   SLUICE_TRY(queue_, Queue::create(*device_, queue));
   SLUICE_CHECK(allocate(largest, list_bytes));
   SLUICE_CHECK(load_weights());
-  // The largest first: with it every step can run, should the board take no more lists.
-  std::vector<uint32_t> sizes = bucket_sizes(options_.max_tokens);
-  std::rotate(sizes.begin(), sizes.end() - 1, sizes.end());
-  for (const uint32_t n : sizes) SLUICE_CHECK(load_list(n));
-  std::sort(buckets_.begin(), buckets_.end(),
-            [](const Bucket& a, const Bucket& b) { return a.n_tokens < b.n_tokens; });
-  return {};
+  if (options_.fast) SLUICE_CHECK(load_lists(true));
+  return load_lists(false);
 }
 
-const BoardStage::Bucket& BoardStage::bucket_for(size_t n_tokens) const {
-  return *std::lower_bound(buckets_.begin(), buckets_.end(), n_tokens,
+const BoardStage::Bucket& BoardStage::bucket_for(size_t n_tokens, bool fast) const {
+  const std::vector<Bucket>& buckets = buckets_[fast];
+  return *std::lower_bound(buckets.begin(), buckets.end(), n_tokens,
                            [](const Bucket& b, size_t n) { return b.n_tokens < n; });
 }
 
@@ -288,8 +297,8 @@ Result<void> BoardStage::finish(uint32_t n_entries) {
   return {};
 }
 
-Result<void> BoardStage::run(const StepInputs& step, std::span<const float> x) {
-  const Bucket& bucket = bucket_for(step.token.size());
+Result<void> BoardStage::run(const StepInputs& step, std::span<const float> x, bool fast) {
+  const Bucket& bucket = bucket_for(step.token.size(), fast);
   padded_ = step;
   pad(padded_, bucket.n_tokens);
   padded_.write(words_);
@@ -323,7 +332,7 @@ Result<void> BoardStage::run(const StepInputs& step, std::span<const float> x) {
 
 Result<void> BoardStage::recover() {
   n_outputs_ = 0;
-  buckets_.clear();
+  for (auto& buckets : buckets_) buckets.clear();
   SLUICE_CHECK(device_->reset(true));
   queue_.reset();
   for (Part& part : parts_) part = {};

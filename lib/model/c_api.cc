@@ -69,6 +69,7 @@ sluice::EngineOptions engine_options(const sluice_options& o) {
   if (o.isa) out.isa = o.isa;
   if (o.device) out.device = o.device;
   if (o.kv_type) out.kv_type = o.kv_type;
+  if (o.fast) out.arithmetic = sluice::Arithmetic::kFast;
   if (o.max_batch_tokens) out.max_batch_tokens = o.max_batch_tokens;
   return out;
 }

@@ -42,7 +42,7 @@ class CpuStage final : public Stage {
   CpuStage(const Kernels& kernels, unsigned n_threads) : executor_(kernels, n_threads) {}
   Result<void> set_up(const LoadedModel& model, const StageOptions& options);
 
-  Result<void> run(const StepInputs& step, std::span<const float> x) override;
+  Result<void> run(const StepInputs& step, std::span<const float> x, bool fast) override;
   std::span<const float> x() const override { return {floats(x_offset_), n_tokens_ * dim_}; }
   std::span<const float> logits() const override {
     return {reinterpret_cast<const float*>(logits_.data()), n_outputs_ * n_vocab_};
@@ -55,7 +55,7 @@ class CpuStage final : public Stage {
   }
   Executor executor_;
   PageBuffer scratch_, kv_, logits_;
-  uint32_t list_ = 0;
+  uint32_t lists_[2] = {};  // exact, fast
   uint64_t x_offset_ = 0;
   size_t dim_ = 0, n_vocab_ = 0;
   size_t n_tokens_ = 0, n_outputs_ = 0;  // of the last step
@@ -91,20 +91,25 @@ Result<void> CpuStage::set_up(const LoadedModel& model, const StageOptions& opti
   segments[kSegmentScratch] = {scratch_.data(), scratch_.size(), true};
   segments[kSegmentKv] = {kv_.data(), kv_.size(), true};
   segments[kSegmentLogits] = {logits_.data(), logits_.size(), true};
-  auto handle = executor_.load(program.list, segments);
-  if (!handle) {
-    return fail(handle.error().code,
-                fmt::format("{}: {}", model.info().path, handle.error().message));
+  for (const bool fast : {false, true}) {
+    if (fast && !options.fast) break;
+    compile.fast = fast;
+    SLUICE_TRY(const Program chosen, model.architecture().compile(compile));
+    auto handle = executor_.load(chosen.list, segments);
+    if (!handle) {
+      return fail(handle.error().code,
+                  fmt::format("{}: {}", model.info().path, handle.error().message));
+    }
+    lists_[fast] = *handle;
   }
-  list_ = *handle;
   if (options.observer) executor_.observe(MatmulWatch(file, options.observer));
   return {};
 }
 
-Result<void> CpuStage::run(const StepInputs& step, std::span<const float> x) {
+Result<void> CpuStage::run(const StepInputs& step, std::span<const float> x, bool fast) {
   std::copy(x.begin(), x.end(), floats(x_offset_));
   step.write(words_);
-  SLUICE_CHECK(executor_.run(list_, words_));
+  SLUICE_CHECK(executor_.run(lists_[fast], words_));
   n_tokens_ = step.token.size();
   n_outputs_ = step.output.size();
   return {};

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "core/cpu.h"
 #include "kv/block_pool.h"
@@ -57,6 +58,8 @@ struct Engine::Impl {
   // Grows with each recovery of a machine: what sequences of an older one hold is lost.
   uint64_t epoch = 0;
   uint32_t n_outputs = 0;
+  std::span<const float> logits;  // of the last step
+  std::vector<float> gathered;    // logits of a step in two parts
   StepInputs inputs;
 
   Result<void> set_up(const LoadedModel& loaded);
@@ -65,8 +68,12 @@ struct Engine::Impl {
   // Blocks are counted for sequences that are current: the others are computed anew first.
   Result<void> check(std::span<const StepInput> step) const;
   void describe(std::span<const StepInput> step);
+  bool is_fast(const StepInput& in) const {
+    return options.arithmetic == Arithmetic::kFast && !in.generated;
+  }
   Result<void> compute(std::span<const StepInput> step);
-  Result<void> run_stages();
+  Result<void> compute_parts(std::span<const StepInput> step);
+  Result<void> run_stages(bool fast);
   Result<void> replay(Sequence& sequence);
   Result<void> recover();
 };
@@ -161,19 +168,59 @@ void Engine::Impl::describe(std::span<const StepInput> step) {
   }
 }
 
-Result<void> Engine::Impl::run_stages() {
+Result<void> Engine::Impl::run_stages(bool fast) {
   std::span<const float> x;
   for (const auto& stage : stages) {
-    SLUICE_CHECK(stage->run(inputs, x));
+    SLUICE_CHECK(stage->run(inputs, x, fast));
     x = stage->x();
   }
+  logits = stages.back()->logits();
+  return {};
+}
+
+uint32_t rows_of(const StepInput& in) {
+  return in.logits == Logits::kAll    ? static_cast<uint32_t>(in.tokens.size())
+         : in.logits == Logits::kLast ? 1
+                                      : 0;
+}
+
+// Prompts in fast arithmetic and generated tokens exactly, one after the other; the logits in the
+// order of the inputs.
+Result<void> Engine::Impl::compute_parts(std::span<const StepInput> step) {
+  const bool first = is_fast(step.front());
+  if (std::all_of(step.begin(), step.end(), [&](auto& in) { return is_fast(in) == first; })) {
+    describe(step);
+    return run_stages(first);
+  }
+  const size_t n_vocab = model->info().n_vocab;
+  size_t n_rows = 0;
+  for (const StepInput& in : step) n_rows += rows_of(in);
+  std::vector<float> all(n_rows * n_vocab);
+  for (const bool fast : {true, false}) {
+    std::vector<StepInput> part;
+    std::copy_if(step.begin(), step.end(), std::back_inserter(part),
+                 [&](const StepInput& in) { return is_fast(in) == fast; });
+    describe(part);
+    SLUICE_CHECK(run_stages(fast));
+    const float* from = logits.data();
+    float* to = all.data();
+    for (const StepInput& in : step) {
+      const size_t n = rows_of(in) * n_vocab;
+      if (is_fast(in) == fast) {
+        std::copy_n(from, n, to);
+        from += n;
+      }
+      to += n;
+    }
+  }
+  gathered = std::move(all);
+  logits = gathered;
   return {};
 }
 
 // One step of sequences that are up to date. On an error they are as before.
 Result<void> Engine::Impl::compute(std::span<const StepInput> step) {
-  describe(step);
-  const auto done = run_stages();
+  const auto done = compute_parts(step);
   for (const StepInput& in : step) {
     in.sequence->impl_->table.commit(done ? static_cast<uint32_t>(in.tokens.size()) : 0);
   }
@@ -186,12 +233,16 @@ Result<void> Engine::Impl::replay(Sequence& sequence) {
   s.table.clear();
   std::span<const int32_t> rest = s.tokens;
   while (!rest.empty()) {
-    const auto part = rest.first(std::min<size_t>(rest.size(), options.max_batch_tokens));
+    const auto begin = s.generated.end() - static_cast<ptrdiff_t>(rest.size());
+    const bool generated = *begin;
+    const auto same = std::find(begin, s.generated.end(), !generated) - begin;
+    const auto part =
+        rest.first(std::min<size_t>(static_cast<size_t>(same), options.max_batch_tokens));
     rest = rest.subspan(part.size());
     if (s.table.blocks_for(static_cast<uint32_t>(part.size())) > pool->n_free()) {
       return fail(ENOBUFS, "no KV blocks left to compute a sequence anew");
     }
-    const StepInput in{&sequence, part, Logits::kNone};
+    const StepInput in{&sequence, part, Logits::kNone, generated};
     SLUICE_CHECK(compute({&in, 1}));
   }
   s.epoch = epoch;
@@ -227,6 +278,7 @@ uint32_t Sequence::window() const { return impl_->table.window(); }
 void Sequence::clear() {
   impl_->table.clear();
   impl_->tokens.clear();
+  impl_->generated.clear();
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -281,8 +333,9 @@ Result<void> Engine::step(std::span<const StepInput> inputs) {
   for (const StepInput& in : inputs) {
     std::vector<int32_t>& tokens = in.sequence->impl_->tokens;
     tokens.insert(tokens.end(), in.tokens.begin(), in.tokens.end());
+    in.sequence->impl_->generated.resize(tokens.size(), in.generated);
+    e.n_outputs += rows_of(in);
   }
-  e.n_outputs = static_cast<uint32_t>(e.inputs.output.size());
   return {};
 }
 
@@ -291,7 +344,7 @@ uint32_t Engine::n_outputs() const { return impl_->n_outputs; }
 std::span<const float> Engine::logits(uint32_t row) const {
   const uint32_t n_vocab = impl_->model->info().n_vocab;
   if (row >= impl_->n_outputs) return {};
-  return impl_->stages.back()->logits().subspan(size_t{row} * n_vocab, n_vocab);
+  return impl_->logits.subspan(size_t{row} * n_vocab, n_vocab);
 }
 
 uint64_t Engine::free_kv_tokens() const { return uint64_t{impl_->pool->n_free()} * kBlockTokens; }

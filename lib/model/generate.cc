@@ -106,7 +106,7 @@ Result<Generation> generate(Engine& engine, Sequence& sequence, std::span<const 
     result.decode_seconds = seconds_since(start);
     if (result.ids.size() == params.n_predict || sequence.n_tokens() >= most) break;
     if (result.ids.size() == 1) start = Clock::now();
-    const StepInput in{&sequence, {&id, 1}, Logits::kLast};
+    const StepInput in{&sequence, {&id, 1}, Logits::kLast, true};
     SLUICE_CHECK(engine.step({&in, 1}));
   }
   output.flush();

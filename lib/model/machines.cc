@@ -105,6 +105,9 @@ Result<std::unique_ptr<Stage>> fit_board_stage(const LoadedModel& model,
                             about.path.empty() ? about.name : about.path, about.sdi_version >> 16,
                             about.sdi_version & 0xffff, stage.kv_format->name));
   }
+  if (stage.fast && (about.capabilities & SLUICE_SDI_CAP_FAST) == 0) {
+    return fail(ENOTSUP, fmt::format("{}: a board without fast arithmetic", about.name));
+  }
   info.device_memory_free = about.memory_free;
   for (uint32_t n = wanted; n > 0; --n) {
     stage.first_layer = stage.end_layer - n;
@@ -139,6 +142,7 @@ Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& option
   stage.max_sequences = options.max_sequences;
   stage.n_slots = n_slots;
   stage.kv_format = &kv_format;
+  stage.fast = options.arithmetic == Arithmetic::kFast;
   stage.observer = options.observer;
   stage.timeout = options.device_timeout;
   stage.progress = options.progress;
@@ -148,6 +152,9 @@ Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& option
   info.n_threads = options.n_threads;
   info.n_layers = m.n_layers;
   info.kernels = kernel_choices(model.file(), *kernels);
+  if (stage.fast) {
+    info.kernels.push_back({"prompts", "fast", kernels->isa, kernels->fast.name});
+  }
   std::unique_ptr<Stage> on_board;
   if (board) {
     const uint32_t wanted =

@@ -41,6 +41,7 @@ struct CompileOptions {
   const Format* kv_format = nullptr;  // of keys and values
   uint32_t first_layer = 0;
   uint32_t end_layer = 0;
+  bool fast = false;  // fast products where weights and widths allow them, but for the output
   Placement place;
 };
 

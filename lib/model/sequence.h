@@ -15,6 +15,7 @@ struct Sequence::Impl {
   Impl(BlockPool* pool, uint32_t window, uint64_t now) : table(pool, window), epoch(now) {}
   BlockTable table;
   std::vector<int32_t> tokens;  // all of them: what to compute anew if a machine loses its memory
+  std::vector<bool> generated;  // of each token: is it no part of a prompt?
   uint64_t epoch;               // of the engine, when they were computed
 };
 

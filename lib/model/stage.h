@@ -28,6 +28,7 @@ struct StageOptions {
   uint32_t max_sequences = 0;
   uint32_t n_slots = 0;  // whole blocks
   const Format* kv_format = nullptr;
+  bool fast = false;  // steps may ask for fast arithmetic
   MatmulObserver observer;
 };
 
@@ -35,10 +36,10 @@ class Stage {
  public:
   virtual ~Stage() = default;
 
-  // Carries a step out. `x` is what the stage before has left, f32 [dim, n_tokens]; empty for the
-  // first one. What the machine cannot do is its error; EIO, ECONNRESET and ETIMEDOUT are of the
-  // kind that recover() may mend.
-  virtual Result<void> run(const StepInputs& step, std::span<const float> x) = 0;
+  // Carries a step out, in fast arithmetic or exactly. `x` is what the stage before has left, f32
+  // [dim, n_tokens]; empty for the first one. What the machine cannot do is its error; EIO,
+  // ECONNRESET and ETIMEDOUT are of the kind that recover() may mend.
+  virtual Result<void> run(const StepInputs& step, std::span<const float> x, bool fast) = 0;
   // What the last step left: f32 [dim, n_tokens]. For stages without the output.
   virtual std::span<const float> x() const = 0;
   // f32 [n_vocab, n_outputs] of the last step. For the stage with the output.

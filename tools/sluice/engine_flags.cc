@@ -61,6 +61,14 @@ void add_engine_options(CLI::App& app, EngineFlags& flags) {
       ->check(CLI::IsMember(kv_types()))
       ->type_name("TYPE")
       ->capture_default_str();
+  auto* exact = app.add_flag_callback(
+      "--exact", [&flags] { flags.options.arithmetic = Arithmetic::kExact; },
+      "the same bits on every machine (the default)");
+  app.add_flag_callback(
+         "--fast", [&flags] { flags.options.arithmetic = Arithmetic::kFast; },
+         "prompts with weights quantized again to 8 bits: for machines with 8-bit "
+         "matrix units (AMX)")
+      ->excludes(exact);
   app.add_option("--isa", flags.options.isa,
                  "instruction set: scalar, avx2 or avx512 (arm64: scalar, neon or dotprod); "
                  "default: $SLUICE_ISA, else the best")

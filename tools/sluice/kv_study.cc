@@ -62,7 +62,7 @@ Result<void> measure_with(Engine& engine, Study& study, uint32_t n_steps) {
   ProgressBar bar("with cache", "tokens");
   for (uint32_t i = 0; i < n_steps; ++i) {
     const auto start = Clock::now();
-    const StepInput in{&sequence, {&token, 1}, Logits::kLast};
+    const StepInput in{&sequence, {&token, 1}, Logits::kLast, true};
     SLUICE_CHECK(engine.step({&in, 1}));
     study.with.push_back(std::chrono::duration<double>(Clock::now() - start).count());
     token = sampler.sample(engine.logits(0));

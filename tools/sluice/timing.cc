@@ -48,7 +48,7 @@ Result<double> time_decode(Engine& engine, uint32_t n, uint32_t batch) {
   std::vector<int32_t> tokens(batch);
   std::vector<StepInput> inputs;
   for (uint32_t b = 0; b < batch; ++b) {
-    inputs.push_back({&sequences[b], {&tokens[b], 1}, Logits::kLast});
+    inputs.push_back({&sequences[b], {&tokens[b], 1}, Logits::kLast, true});
   }
   const auto start = Clock::now();
   for (uint32_t i = 0; i < n; ++i) {

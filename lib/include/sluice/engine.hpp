@@ -60,6 +60,12 @@ using LoadProgress = std::function<bool(uint64_t done, uint64_t total)>;
 // what its kernel takes. Called from step().
 using MatmulObserver = std::function<void(const std::string& tensor, std::span<const float> x)>;
 
+// How the tokens of prompts are computed. kExact: every machine, thread count and batch gives the
+// same bits. kFast: matrices are quantized again to 8 bits with one factor for 256 values, which is
+// all the same to machines with units for 8-bit matrices, whatever the format. Still the same bits
+// everywhere, but other ones. Tokens that were generated are computed exactly in either case.
+enum class Arithmetic : uint8_t { kExact, kFast };
+
 struct EngineOptions {
   // "cpu"; "emu": a board within this process; "/dev/sluiceN"; "auto": the first board with the
   // Device Interface that has a queue free, else the CPU.
@@ -80,8 +86,9 @@ struct EngineOptions {
   // "scalar", "avx2", "avx512"; on arm64 "scalar", "neon", "dotprod"; empty: $SLUICE_ISA, else the
   // best
   std::string isa;
-  uint32_t max_batch_tokens = 512;  // tokens in one step
-  uint32_t max_sequences = 16;      // sequences in one step
+  Arithmetic arithmetic = Arithmetic::kExact;  // kFast is ENOTSUP where a board has none
+  uint32_t max_batch_tokens = 512;             // tokens in one step
+  uint32_t max_sequences = 16;                 // sequences in one step
   uint64_t kv_tokens = 0;  // room for this many tokens, all sequences together; 0: n_ctx_train
                            // and a batch
   // How keys and values are kept: one of kv_types(). q8_0 takes heads of 32 numbers or a multiple.
@@ -149,6 +156,7 @@ struct StepInput {
   Sequence* sequence = nullptr;
   std::span<const int32_t> tokens;
   Logits logits = Logits::kLast;
+  bool generated = false;  // sampled by whoever calls, not part of a prompt
 };
 
 // Runs steps. Not for sharing between threads: one thread owns an engine and its sequences.

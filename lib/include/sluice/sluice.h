@@ -73,6 +73,9 @@ struct sluice_options {
                                 dropped. 0: generation ends when the context is full */
   const char* kv_type;       /* how keys and values are kept: "f16", "bf16", "q8_0" (heads of 32
                                 numbers or a multiple); NULL: "f16" */
+  uint32_t fast;             /* not 0: prompts with weights quantized again to 8 bits, which is for
+                                machines with AMX; else all is exact */
+  uint32_t reserved;         /* 0 */
 };
 
 /*

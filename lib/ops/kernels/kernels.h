@@ -48,12 +48,12 @@ struct MatmulArgs {
   std::byte* y;  // f32
   size_t y_stride;
   uint32_t k;
-  uint32_t n;          // columns
-  bool add;            // y = y + product
-  uint32_t format;     // of W
+  uint32_t n;       // columns
+  bool add;         // y = y + product
+  uint32_t format;  // of W
   // Blocks of W to values: for fast products.
   void (*decode)(const void* blocks, float* values, size_t n);
-  size_t w_bytes256;  // bytes of 256 values of W
+  size_t w_bytes256;   // bytes of 256 values of W
   std::byte* packed;   // what the kernel's packing wrote, 64-byte aligned
   std::byte* scratch;  // the thread's own, 64-byte aligned
 };
@@ -154,7 +154,8 @@ struct Kernels {
   void (*attention)(const AttentionTask& task);
   const MatmulKernel* matmul;  // one for each format that has weights
   size_t n_matmul;
-  // Fast products: weights of any format with blocks, rows of whole 256 values, columns of BlockA8K.
+  // Fast products: weights of any format with blocks, rows of whole 256 values, columns of
+  // BlockA8K.
   MatmulKernel fast;
 };
 

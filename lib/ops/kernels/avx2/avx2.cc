@@ -338,7 +338,8 @@ void dot_groups(const std::byte* w, __m256i scales, const X* const* x, Sums* sum
     for (int v = 0; v < 4; ++v) {
       const Bytes codes = F::codes(raw, v);
       const Words s = group_scales(scales, v, h);
-      for (int c = 0; c < C; ++c) sums[c] = dot_scaled(sums[c], codes, load_bytes(x[c]->q[v], h), s);
+      for (int c = 0; c < C; ++c)
+        sums[c] = dot_scaled(sums[c], codes, load_bytes(x[c]->q[v], h), s);
     }
   }
 }
@@ -374,7 +375,8 @@ void matmul(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
 int32_t dot256(const int8_t* w, const int8_t* x) {
   Sums sums = zero_sums();
   for (int i = 0; i < 256; i += 32) sums = dot_q8(sums, load256(w + i), load256(x + i));
-  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  const __m128i four =
+      _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
   const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
   return _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
 }

@@ -285,15 +285,16 @@ V16 from_halves(__m128i low, __m128i high) {
 Sums start_less(__m256i products) {
   return _mm512_zextsi256_si512(_mm256_sub_epi32(_mm256_setzero_si256(), products));
 }
-// A block of 256 values times those of C columns, on top of sums. Sums of four products fit 16 bits:
-// codes are at most 63.
+// A block of 256 values times those of C columns, on top of sums. Sums of four products fit 16
+// bits: codes are at most 63.
 template <typename F, int C, typename X>
-[[gnu::always_inline]] inline void dot_groups(const std::byte* w, __m256i scales, const X* const* x, Sums* sums) {
+[[gnu::always_inline]] inline void dot_groups(const std::byte* w, __m256i scales, const X* const* x,
+                                              Sums* sums) {
   const Raw raw = F::raw(w, 0);
   const Bytes codes[4] = {F::codes(raw, 0), F::codes(raw, 1), F::codes(raw, 2), F::codes(raw, 3)};
-  const Words order =
-      _mm512_set_epi64(0x000b000b000b000b, 0x0009000900090009, 0x000a000a000a000a, 0x0008000800080008,
-                       0x0003000300030003, 0x0001000100010001, 0x0002000200020002, 0);
+  const Words order = _mm512_set_epi64(0x000b000b000b000b, 0x0009000900090009, 0x000a000a000a000a,
+                                       0x0008000800080008, 0x0003000300030003, 0x0001000100010001,
+                                       0x0002000200020002, 0);
   const Words all = _mm512_castsi256_si512(scales);
   const Words first_scales = _mm512_permutexvar_epi16(order, all);
   const Words last_scales =
