@@ -5,7 +5,7 @@
 import re
 import statistics
 
-TITLES = {"sluice": "Sluice", "sluice run": "`sluice run`", "stock": "stock", "ik": "ik", "ik_repacked": "ik, repacked"}
+TITLES = {"sluice": "Sluice", "sluice_fast": "Sluice, fast", "sluice run": "`sluice run`", "stock": "stock", "ik": "ik", "ik_repacked": "ik, repacked"}
 
 
 def number(value):
@@ -104,7 +104,7 @@ def every_format(part, what):
     """A row for each format: what bounds it, how far ahead we are, and everybody's share of the bound."""
     rows = part["rows"]
     names = ordered(rows[0][what]["tps"])
-    peers = [name for name in names if name != "sluice"]
+    peers = [name for name in names if not name.startswith("sluice")]
     lines = []
     for row in rows:
         r, limits_ = row[what], row["limits"]
@@ -121,7 +121,7 @@ def every_format(part, what):
 def concurrent(part):
     rows = part["rows"]
     names = ordered(rows[0]["tps"])
-    peers = [name for name in names if name != "sluice"]
+    peers = [name for name in names if not name.startswith("sluice")]
     return table(["Sequences", *ratio_columns(peers), *(f"{TITLES[n]}, tokens/s in all" for n in names), "of one's"],
                  [[f"{title(row)}, {row['n_sequences']}", *ratio_cells(row, peers), *cells(row["tps"], names, number),
                    f"{row['tps']['sluice'] / first_of(rows, row):.2f}"] for row in rows])

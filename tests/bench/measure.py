@@ -16,7 +16,7 @@ OWN = "sluice"
 TURN_LIMIT = 200  # seconds that one measurement may take
 # Seconds after a peer's turn: its threads go on polling for work for a while. Ours sleep at once, and
 # those of OpenMP, which ik_llama.cpp has, soon.
-PAUSE = {OWN: 0, "ik": 0.1, "ik_repacked": 0.1}
+PAUSE = {OWN: 0, "sluice_fast": 0, "ik": 0.1, "ik_repacked": 0.1}
 LONGEST_PAUSE = 0.6
 STOCK = Path("e2e", "peer", "node_modules", "@node-llama-cpp", "linux-x64")
 
@@ -188,9 +188,9 @@ class Bench:
             output(self.program("sluice"), *[path if c is None else c for c in command])
         return path
 
-    def take_turns(self, peers, plan):
+    def take_turns(self, peers, plan, absent=None):
         """{what: {name: [samples]}} of a plan [(what, rounds)]; everybody begins in turn. One round before warms up:
-        after it the weights are where they are used."""
+        after it the weights are where they are used. `absent`: {what: names that take no part in it}."""
         found = {}
         with contextlib.ExitStack() as stack:
             sides = [stack.enter_context(Side(*command, name=name)) for name, command in peers.items()]
@@ -199,13 +199,14 @@ class Bench:
                 return sum(self.quiet.used(side.process.pid) for side in sides)
 
             def each(what, first):
-                return {side.name: side.turn(what) for side in sides[first:] + sides[:first]}
+                return {side.name: side.turn(what) for side in sides[first:] + sides[:first]
+                        if side.name not in (absent or {}).get(what, ())}
 
             each(plan[0][0], 0)
             for what, rounds in plan:
                 samples = [self.quiet.run(lambda first=n % len(sides): each(what, first), own)  # noqa: B023
                            for n in range(rounds)]
-                found[what] = {side.name: [s[side.name] for s in samples] for side in sides}
+                found[what] = {side.name: [s[side.name] for s in samples] for side in sides if side.name in samples[0]}
         return found
 
     def limits(self, *sizes, threads=None):
@@ -218,7 +219,7 @@ def compare(samples):
     """Of {name: [rates]}: medians, and how much faster ours is than each other, by the ratios of rounds."""
     ratios = {}
     for name, rates in samples.items():
-        if name == OWN:
+        if name.startswith(OWN):
             continue
         each = [a / b for a, b in zip(samples[OWN], rates)]
         low, _, high = statistics.quantiles(each, n=4, method="inclusive") if len(each) > 1 else each * 3

@@ -109,7 +109,10 @@ def formats(bench):
         need = weights(bench, path)
         # Right before and right after: the read rate of a virtual machine's memory comes and goes.
         around = [bench.limits(need["bytes"])]
-        found = bench.take_turns(bench.peers("bench", path, n_prompt, n_decode, bench.threads), plan)
+        command = ("bench", path, n_prompt, n_decode, bench.threads)
+        # The other arithmetic is for prompts alone.
+        peers = {**bench.peers(*command), "sluice_fast": [bench.program("sluice-peer"), "--fast", *command]}
+        found = bench.take_turns(peers, plan, {"decode": ["sluice_fast"]})
         limits = middle([*around, bench.limits(need["bytes"])])
         row = {"name": name_of(bench), "format": kind, "n_prompt": n_prompt, "n_decode": n_decode, **need, "limits": limits,
                **{what: compare(rates(found[what], what)) for what, _ in plan}}

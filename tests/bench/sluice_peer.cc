@@ -22,12 +22,14 @@ T must(sluice::Result<T> result) {
 
 class Sluice {
  public:
-  explicit Sluice(std::string device) : device_(std::move(device)) {}
+  Sluice(std::string device, sluice::Arithmetic arithmetic)
+      : device_(std::move(device)), arithmetic_(arithmetic) {}
   void load(const char* path) { model_ = must(sluice::Model::load(path)); }
 
   void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads, uint32_t n_sequences) {
     sluice::EngineOptions options;
     options.device = device_;
+    options.arithmetic = arithmetic_;
     options.n_threads = n_threads;
     options.max_batch_tokens = n_batch;
     options.max_sequences = n_sequences;
@@ -58,6 +60,7 @@ class Sluice {
 
  private:
   std::string device_;
+  sluice::Arithmetic arithmetic_;
   std::shared_ptr<const sluice::Model> model_;
   std::unique_ptr<sluice::Engine> engine_;
   std::vector<sluice::Sequence> sequences_;
@@ -66,11 +69,19 @@ class Sluice {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // The machine: the CPU unless said.
-  const bool chosen = argc > 2 && std::string(argv[1]) == "--device";
-  Sluice side(chosen ? argv[2] : "cpu");
-  const int skip = chosen ? 3 : 1;
+  std::string device = "cpu";
+  auto arithmetic = sluice::Arithmetic::kExact;
+  int skip = 1;
+  if (skip + 1 < argc && std::string(argv[skip]) == "--device") {
+    device = argv[skip + 1];
+    skip += 2;
+  }
+  if (skip < argc && std::string(argv[skip]) == "--fast") {
+    arithmetic = sluice::Arithmetic::kFast;
+    ++skip;
+  }
+  Sluice side(device, arithmetic);
   if (peer::run(side, argc - skip, argv + skip)) return 0;
-  peer::usage("sluice-peer [--device DEVICE]");
+  peer::usage("sluice-peer [--device DEVICE] [--fast]");
   return 2;
 }

@@ -416,7 +416,7 @@ exec "{OURS[0]}" "$@"
         self.assertEqual(set(row["samples"]), set(names))
         self.assertEqual({len(samples) for samples in row["samples"].values()}, {len(row["samples"]["stock"])})
         self.assertGreater(min(min(samples) for samples in row["samples"].values()), 0)
-        self.assertEqual(set(row["ratio"]), set(names) - {"sluice"})
+        self.assertEqual(set(row["ratio"]), set(names) - {"sluice", "sluice_fast"})
         self.assertGreater(min(ratio["low"] for ratio in row["ratio"].values()), 0)
 
     def test_small_run(self):
@@ -424,9 +424,12 @@ exec "{OURS[0]}" "$@"
         before = [os.stat(page).st_mtime_ns for page in self.PAGES]
         results = self.bench("--only", "speed", "formats", "concurrent", "quantize", "loading", "kv-study", "board")
         parts = results["parts"]
-        for row in [r[what] for r in parts["speed"]["models"] + parts["formats"]["rows"] for what in ("prefill", "decode")]:
-            self.check_rates(row, ("sluice", "stock"))
-            self.assertGreater(min(row["share"].values()), 0)
+        for part, rows in (("speed", "models"), ("formats", "rows")):
+            for row in parts[part][rows]:
+                self.check_rates(row["decode"], ("sluice", "stock"))
+                fast = ("sluice_fast",) if part == "formats" else ()
+                self.check_rates(row["prefill"], ("sluice", "stock", *fast))
+                self.assertGreater(min([*row["decode"]["share"].values(), *row["prefill"]["share"].values()]), 0)
         self.assertGreater(parts["speed"]["limits"]["f32_fma_per_s"], 0)
         self.assertEqual([row["n_sequences"] for row in parts["concurrent"]["rows"]], [1, 2, 4, 8])
         self.check_rates(parts["quantize"], ("sluice", "stock"))
@@ -459,7 +462,7 @@ exec "{OURS[0]}" "$@"
         whole = self.bench("--ik-peer", self.stand_in(), "--ik-version", "0.0", "--only", "formats", "concurrent", "loading")
         four = ("sluice", "stock", "ik", "ik_repacked")
         for row in whole["parts"]["formats"]["rows"]:
-            self.check_rates(row["prefill"], four)
+            self.check_rates(row["prefill"], (*four, "sluice_fast"))
             self.check_rates(row["decode"], four)
         self.check_rates(whole["parts"]["concurrent"]["rows"][0], ("sluice", "stock", "ik_repacked"))
         for figure in ("formats-decode", "formats-prefill", "concurrent"):
