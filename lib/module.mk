@@ -20,13 +20,13 @@ ISA_FLAGS_neon := -O3
 ISA_FLAGS_dotprod := -O3 -march=armv8.2-a+dotprod
 $(O)/obj/lib/ops/kernels/avx2/%.o $(O)/asan/obj/lib/ops/kernels/avx2/%.o: EXTRA_FLAGS := $(ISA_FLAGS_avx2)
 $(O)/obj/lib/ops/kernels/avx512/%.o $(O)/asan/obj/lib/ops/kernels/avx512/%.o: EXTRA_FLAGS := $(ISA_FLAGS_avx512)
-# For arm64 on an arm64 machine, and cross-built (tests/neon).
-ARM64_OBJS := $(O)/obj $(O)/asan/obj $(O)/neon/obj
-$(ARM64_OBJS:%=%/lib/ops/kernels/neon/neon.o): EXTRA_FLAGS := $(ISA_FLAGS_neon)
-$(ARM64_OBJS:%=%/lib/ops/kernels/neon/dotprod.o): EXTRA_FLAGS := $(ISA_FLAGS_dotprod)
+# Folders of objects: this machine's, sanitized, and cross-built for arm64 (tests/neon).
+OBJ_FOLDERS := $(O)/obj $(O)/asan/obj $(O)/neon/obj
+$(OBJ_FOLDERS:%=%/lib/ops/kernels/neon/neon.o): EXTRA_FLAGS := $(ISA_FLAGS_neon)
+$(OBJ_FOLDERS:%=%/lib/ops/kernels/neon/dotprod.o): EXTRA_FLAGS := $(ISA_FLAGS_dotprod)
 
 # Encoding and decoding are loops over values, which -O3 turns into vectors.
-$(O)/obj/lib/quant/%.o $(O)/asan/obj/lib/quant/%.o: EXTRA_FLAGS := -O3
+$(OBJ_FOLDERS:%=%/lib/quant/%.o): EXTRA_FLAGS := -O3
 
 $(O)/lib/libsluice.a: $(call lib_objs,$(O)) $(O)/obj/models/embedded.o
 $(O)/asan/lib/libsluice.a: $(call lib_objs,$(O)/asan) $(O)/asan/obj/models/embedded.o
