@@ -52,23 +52,14 @@ class ByteAlphabet {
   std::array<int16_t, 256 + 68> bytes_;  // by character
 };
 
-class BpeTokenizer final : public Tokenizer {
+class BpeTokenizer final : public VocabularyTokenizer {
  public:
-  explicit BpeTokenizer(Vocabulary vocabulary) : v_(std::move(vocabulary)) {}
+  explicit BpeTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {}
   Result<void> init();
 
   std::vector<int32_t> encode(std::string_view text, bool add_bos) const override;
   Result<std::string> decode(std::span<const int32_t> ids) const override;
-  std::string_view piece(int32_t id) const override {
-    return id >= 0 && static_cast<size_t>(id) < pieces_.size() ? pieces_[id] : std::string_view();
-  }
-  uint32_t n_vocab() const override { return static_cast<uint32_t>(v_.tokens.size()); }
-  int32_t bos() const override { return v_.bos; }
-  int32_t eos() const override { return v_.eos; }
   bool add_bos() const override { return v_.add_bos.value_or(words_->traits().add_bos); }
-  bool is_end(int32_t id) const override {
-    return id >= 0 && static_cast<size_t>(id) < v_.is_end.size() && v_.is_end[id];
-  }
   bool strips_leading_space() const override { return false; }
 
  private:
@@ -101,9 +92,7 @@ class BpeTokenizer final : public Tokenizer {
   void push_join(const std::vector<Symbol>& symbols, int32_t left, Joins& joins) const;
   void encode_word(std::string_view word, std::vector<int32_t>& out) const;
 
-  Vocabulary v_;
   std::unique_ptr<Pretokenizer> words_;
-  std::vector<std::string> pieces_;                    // the bytes of each id
   std::unordered_map<std::string_view, int32_t> ids_;  // of pieces that text can become
   std::unordered_map<uint64_t, Merge> merges_;         // by pair()
   std::array<int32_t, 256> bytes_;                     // byte to id
@@ -113,7 +102,6 @@ class BpeTokenizer final : public Tokenizer {
 Result<void> BpeTokenizer::init() {
   SLUICE_TRY(words_, Pretokenizer::find(v_.path, v_.pre));
   const ByteAlphabet alphabet;
-  pieces_.resize(v_.tokens.size());
   for (size_t i = 0; i < v_.tokens.size(); ++i) {
     const std::string& text = v_.tokens[i];
     const auto id = static_cast<int32_t>(i);

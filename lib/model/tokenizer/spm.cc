@@ -31,24 +31,15 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
   return out;
 }
 
-class SpmTokenizer final : public Tokenizer {
+class SpmTokenizer final : public VocabularyTokenizer {
  public:
-  explicit SpmTokenizer(Vocabulary vocabulary) : v_(std::move(vocabulary)) {}
+  explicit SpmTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {}
   Result<void> init();
 
   std::vector<int32_t> encode(std::string_view text, bool add_bos) const override;
   Result<std::string> decode(std::span<const int32_t> ids) const override;
-  std::string_view piece(int32_t id) const override {
-    return id >= 0 && static_cast<size_t>(id) < pieces_.size() ? pieces_[id] : std::string_view();
-  }
 
-  uint32_t n_vocab() const override { return static_cast<uint32_t>(v_.tokens.size()); }
-  int32_t bos() const override { return v_.bos; }
-  int32_t eos() const override { return v_.eos; }
   bool add_bos() const override { return v_.add_bos.value_or(true); }
-  bool is_end(int32_t id) const override {
-    return id >= 0 && static_cast<size_t>(id) < v_.is_end.size() && v_.is_end[id];
-  }
   bool strips_leading_space() const override { return v_.add_space_prefix; }
 
  private:
@@ -76,8 +67,6 @@ class SpmTokenizer final : public Tokenizer {
   void push_join(const std::vector<Symbol>& symbols, int64_t left, Joins& joins) const;
   void push_symbol(std::string_view text, std::vector<int32_t>& out) const;
 
-  Vocabulary v_;
-  std::vector<std::string> pieces_;                    // what each id stands for
   std::unordered_map<std::string_view, int32_t> ids_;  // pieces that text can become
   size_t longest_ = 0;                                 // bytes, of those
   std::array<int32_t, 256> bytes_;                     // byte to id
@@ -86,7 +75,6 @@ class SpmTokenizer final : public Tokenizer {
 };
 
 Result<void> SpmTokenizer::init() {
-  pieces_.resize(v_.tokens.size());
   for (size_t i = 0; i < v_.tokens.size(); ++i) {
     const std::string& text = v_.tokens[i];
     const auto id = static_cast<int32_t>(i);

@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <sluice/gguf.hpp>
@@ -42,6 +44,26 @@ struct Vocabulary {
   // Of byte-pair encoding alone:
   std::string pre;                  // name of the pre-tokenizer
   std::vector<std::string> merges;  // "left right", best first
+};
+
+// A tokenizer that answers from its vocabulary.
+class VocabularyTokenizer : public Tokenizer {
+ public:
+  std::string_view piece(int32_t id) const override {
+    return is_known(id) ? pieces_[id] : std::string_view();
+  }
+  uint32_t n_vocab() const override { return static_cast<uint32_t>(v_.tokens.size()); }
+  int32_t bos() const override { return v_.bos; }
+  int32_t eos() const override { return v_.eos; }
+  bool is_end(int32_t id) const override { return is_known(id) && v_.is_end[id]; }
+
+ protected:
+  explicit VocabularyTokenizer(Vocabulary vocabulary)
+      : v_(std::move(vocabulary)), pieces_(v_.tokens.size()) {}
+  bool is_known(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < pieces_.size(); }
+
+  Vocabulary v_;
+  std::vector<std::string> pieces_;  // what each id stands for
 };
 
 // The value of a byte token's text, "<0x41>"; -1: not of that form.
