@@ -10,14 +10,17 @@ mount -t debugfs debugfs /sys/kernel/debug
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t tmpfs tmpfs /tmp
 
-end_guest() {
-  # A kernel that looks for memory nobody knows of: what it finds goes to its log. It leaves out what
-  # is younger than five seconds.
+# A kernel that looks for memory nobody knows of: what it finds goes to its log. It leaves out what is
+# younger than five seconds.
+look_for_leaks() {
   if [ -e /sys/kernel/debug/kmemleak ]; then
     sleep 6
     echo scan >/sys/kernel/debug/kmemleak
     cat /sys/kernel/debug/kmemleak >/dev/kmsg
   fi
+}
+
+end_guest() {
   echo "guest done"
   sync
   poweroff -f

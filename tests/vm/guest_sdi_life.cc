@@ -5,11 +5,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <map>
+#include <optional>
 #include <thread>
 
 #include "guest_dmabuf.h"
@@ -350,6 +352,31 @@ SDI_TEST(without_vectors_everything_works) {
   check(must(sluice::Device::list()).empty(), "a board was bound with irq_mode=smoke");
   error_is(unload_module(), 0, "rmmod");
   error_is(load_module(""), 0, "insmod");
+}
+
+// The module's parameters are refused before it is looked at; a kernel that checks signatures
+// refuses this module altogether.
+SDI_TEST(a_locked_kernel_keeps_programs_away) {
+  error_is(unload_module(), 0, "rmmod");
+  error_is(load_module("raw_phys=1"), 0, "insmod");
+  auto fd = std::make_optional(open_sdi());
+  auto phys = argument<struct sluice_phys>();
+  phys.width = 32;
+  phys.address = std::stoull(read_file(std::string("/sys/bus/pci/devices/") + kBoard + "/resource"),
+                             nullptr, 16);
+  check(phys.address != 0, "the board has no BAR 0");
+  auto mask = reg(0, offsetof(struct sluice_sdi_control, irq_mask), 64, 0);
+  error_is(call(fd->get(), SLUICE_IOC_PHYS, &phys), 0, "PHYS");
+  error_is(call(fd->get(), SLUICE_IOC_REG_WRITE, &mask), 0, "REG_WRITE");
+  check(::mount("securityfs", "/sys/kernel/security", "securityfs", 0, nullptr) == 0, "securityfs");
+  error_is(write_file("/sys/kernel/security/lockdown", "integrity"), 0, "lockdown");
+  error_is(call(fd->get(), SLUICE_IOC_PHYS, &phys), EPERM, "PHYS");
+  error_is(call(fd->get(), SLUICE_IOC_REG_WRITE, &mask), EPERM, "REG_WRITE");
+  // What needs no such rights goes on.
+  check_works(fd->get());
+  fd.reset();
+  error_is(unload_module(), 0, "rmmod");
+  error_is(load_module("plain=0xfee00000:4096"), EPERM, "insmod with plain=");
 }
 
 }  // namespace

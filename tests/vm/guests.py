@@ -13,7 +13,7 @@ BAD_LOG = re.compile(
     r"\bBUG\b|\bOops|WARNING|Call [Tt]race|general protection|[Uu]nable to handle|Kernel panic|"
     r"nobody cared|INFO: task|Bad page|bad page|refcount_t|Redzone|Poison overwritten|"
     r"still in use|\bleak(?! detector)|conflicting memory types|invalid memtype|non-existent|double free|"
-    r"\bstall|deadlock|taint (?!for)|x86/PAT: .*:\d+ |Internal error|SError")
+    r"\bstall(?! warnings timeout)|deadlock|taint (?!for)|x86/PAT: .*:\d+ |Internal error|SError")
 
 
 def bad_lines(console):
