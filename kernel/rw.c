@@ -79,13 +79,16 @@ static int sluice_rw_io(u64 at, bool combine, u8 *buffer, size_t count, bool wri
 static int sluice_rw_part(struct sluice_board *board, const struct sluice_range *range, u64 offset,
 			  u8 *buffer, size_t count, bool write)
 {
-	const struct sluice_win *win = &board->windows[range->window];
 	struct sluice_mem *mem = range->mem;
 	u64 chunk;
 	u8 *at;
 
-	if (!mem)
+	/* Of an object it is the handle. */
+	if (!mem) {
+		const struct sluice_win *win = &board->windows[range->window];
+
 		return sluice_rw_io(win->start + offset, win->combine, buffer, count, write);
+	}
 	if (mem->dead)
 		return -EINVAL;
 	if (mem->kind == SLUICE_ALLOC_DEVICE)
