@@ -59,6 +59,7 @@ void fail(const char* file, int line, const char* condition, const char* format 
       return;                                                                              \
     }                                                                                      \
   } while (0)
+#define cr_expect_lt(a, b, ...) cr_expect((a) < (b)__VA_OPT__(, ) __VA_ARGS__)
 #define cr_log_error(...) criterion_stand_in::fail(__FILE__, __LINE__, "error", __VA_ARGS__)
 
 #endif  // SLUICE_TESTS_NEON_CRITERION_H
