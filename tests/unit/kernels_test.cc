@@ -9,6 +9,8 @@
 #include <cstring>
 #include <random>
 
+#include "amx_emulator.h"
+#include "core/cpu.h"
 #include "core/f16.h"
 #include "guarded.h"
 #include "ops/kernels/kernels.h"
@@ -209,6 +211,35 @@ Test(kernels, fast_matmul_equals_reference) {
     }
   }
 }
+
+#if defined(__x86_64__)
+// The tiles of AMX give the reference's bits, too: in the CPU, or as the manual says they work.
+Test(kernels, tiles_equal_the_reference) {
+  if (!cpu_has_avx512()) return;  // the kernels around the tiles
+  const bool native = cpu_has_amx();
+  const test::AmxEmulator emulator;
+  for (const Format& f : formats()) {
+    if (!f.decode || f.block_size == 1) continue;
+    for (const uint32_t k : {256u, 768u}) {
+      for (const uint32_t n : {1u, 16u, 17u, 49u}) {
+        for (const uint32_t m : {1u, 31u, 70u}) {
+          if (test::light() && (k > 256 || m > 31 || n > 17)) continue;
+          const Product reference(f, k, m, n, n % 2 == 0, Side::kBack, true);
+          const Guarded start(reference.y.size());
+          std::memcpy(start.bytes(), reference.y.bytes(), start.size());
+          multiply(kKernelsScalar.fast, reference.args, m);
+          MatmulArgs args = reference.args;
+          args.y = start.bytes();
+          multiply(kKernelsAmx.fast, args, m);
+          const std::string what = fmt::format("{} k={} m={}", f.name, k, m);
+          cr_expect(same_bits(reference.y, start, what.c_str(), "amx", n));
+        }
+      }
+    }
+  }
+  cr_expect(native || test::AmxEmulator::n_done() > 0);
+}
+#endif
 
 // Quantizing weights again costs little: the product is that of the decoded weights, nearly.
 Test(kernels, fast_matmul_is_near_the_exact_one) {

@@ -1,6 +1,6 @@
 # Unit tests: Criterion binaries of the test files and the library's objects (not the archive, from
 # which tests would vanish), plain and sanitized; tests/unit/run runs them and adds up.
-UNIT_SRCS := $(sort $(wildcard tests/unit/*_test.cc))
+UNIT_SRCS := $(sort $(wildcard tests/unit/*_test.cc)) tests/unit/amx_emulator.cc
 # What the tools are made of, without their main().
 UNIT_TOOL_SRCS := $(filter-out %/main.cc,$(sort $(wildcard tools/sluicectl/*.cc tools/sluicectl/*/*.cc tools/common/*.cc))) \
 	$(sort $(wildcard tests/interpreter/*.cc))

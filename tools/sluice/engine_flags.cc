@@ -70,7 +70,7 @@ void add_engine_options(CLI::App& app, EngineFlags& flags) {
          "matrix units (AMX)")
       ->excludes(exact);
   app.add_option("--isa", flags.options.isa,
-                 "instruction set: scalar, avx2 or avx512 (arm64: scalar, neon or dotprod); "
+                 "instruction set: scalar, avx2, avx512 or amx (arm64: scalar, neon or dotprod); "
                  "default: $SLUICE_ISA, else the best")
       ->type_name("ISA");
 }

@@ -11,6 +11,7 @@ const Isa kIsas[] = {
 #if defined(__x86_64__)
     {"avx2", cpu_has_avx2, &kKernelsAvx2},
     {"avx512", cpu_has_avx512, &kKernelsAvx512},
+    {"amx", cpu_has_amx, &kKernelsAmx},
 #elif defined(__aarch64__)
     {"neon", [] { return true; }, &kKernelsNeon},
     {"dotprod", cpu_has_dotprod, &kKernelsDotprod},

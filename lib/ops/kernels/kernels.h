@@ -171,6 +171,7 @@ extern const size_t kNumIsas;
 extern const Kernels kKernelsScalar;
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
+extern const Kernels kKernelsAmx;  // AVX-512 with AMX for fast products
 extern const Kernels kKernelsNeon;
 extern const Kernels kKernelsDotprod;  // NEON with sdot
 

@@ -324,6 +324,8 @@ __m128i fold_products(const Sums* s) {
 
 #include "ops/kernels/avx512/columns.inc"
 
+#include "ops/kernels/amx/fast.inc"
+
 constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 4x6", nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 4x6", nullptr, nullptr, matmul_float<WeightF16>},
@@ -353,5 +355,18 @@ const Kernels kKernelsAvx512 = {"avx512",
                                 kMatmul,
                                 sizeof(kMatmul) / sizeof(kMatmul[0]),
                                 {0, "vnni 4x48", &kPackingFast, strip_bytes<Again>, matmul_fast}};
+
+// The same, with tiles for fast products.
+const Kernels kKernelsAmx = {"amx",
+                             rms_norm,
+                             quantize<BlockA8>,
+                             quantize<BlockA8K>,
+                             {glu<silu_gate>, glu<gelu_gate>},
+                             softcap,
+                             kCaches,
+                             attention,
+                             kMatmul,
+                             sizeof(kMatmul) / sizeof(kMatmul[0]),
+                             {0, "amx 32x32", &kPackingFast, amx_scratch, matmul_fast_amx}};
 
 }  // namespace sluice
