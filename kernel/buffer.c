@@ -41,18 +41,22 @@ static void sluice_unmap_chunks(struct sluice_mem *mem, u32 n)
 {
 	u32 i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		dma_unmap_page_attrs(mem->board->parent, mem->bus[i],
 				     sluice_mem_chunk_bytes(mem, i), DMA_BIDIRECTIONAL,
 				     DMA_ATTR_SKIP_CPU_SYNC);
+		cond_resched();
+	}
 }
 
 static void sluice_free_chunks(struct sluice_mem *mem, u32 n)
 {
 	u32 i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		__free_pages(mem->pages[i], get_order(sluice_mem_chunk_bytes(mem, i)));
+		cond_resched();
+	}
 }
 
 /* The board does not reach it any more; the pages go unless others have them. */
@@ -154,6 +158,16 @@ static void sluice_chunk_arrays_free(struct sluice_mem *mem)
 	mem->bus = NULL;
 }
 
+/*
+ * Between two of many pages: others wait for the CPU, and a reset for the caller, which holds the
+ * board. -EINTR: the caller is being killed.
+ */
+static int sluice_go_on(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
 /* The DMA address of a chunk, if the board reaches the pages themselves and not a copy. */
 static int sluice_chunk_bus(struct sluice_mem *mem, u32 i)
 {
@@ -193,10 +207,9 @@ static int sluice_alloc_coherent(struct sluice_mem *mem, u32 shift, gfp_t extra)
 
 	mem->chunk_shift = shift;
 	for (; !err && i < n; i++) {
-		if (fatal_signal_pending(current)) {
-			err = -EINTR;
+		err = sluice_go_on();
+		if (err)
 			break;
-		}
 		mem->pages[i] = alloc_pages(gfp, get_order(sluice_mem_chunk_bytes(mem, i)));
 		if (!mem->pages[i]) {
 			err = -ENOMEM;
@@ -230,7 +243,7 @@ static int sluice_alloc_pages(struct sluice_mem *mem)
 		return err;
 	mem->chunk_shift = PAGE_SHIFT;
 	for (got = 0; got < n; got++) {
-		err = fatal_signal_pending(current) ? -EINTR : 0;
+		err = sluice_go_on();
 		if (err)
 			goto err_free;
 		mem->pages[got] = alloc_page(gfp);
@@ -243,7 +256,9 @@ static int sluice_alloc_pages(struct sluice_mem *mem)
 	if (err)
 		goto err_free;
 	for (mapped = 0; mapped < n; mapped++) {
-		err = sluice_chunk_bus(mem, mapped);
+		err = sluice_go_on();
+		if (!err)
+			err = sluice_chunk_bus(mem, mapped);
 		if (err)
 			goto err_unmap;
 	}
