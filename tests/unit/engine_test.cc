@@ -245,7 +245,8 @@ Test(engine, heads_must_fit_the_blocks_of_a_cache) {
     n *= less;
     std::memcpy(file.data() + at + name.size() + 4, &n, sizeof(n));
   }
-  for (const char* key : {"llama.rope.dimension_count"}) {
+  for (const char* key : {"llama.rope.dimension_count", "llama.attention.key_length",
+                          "llama.attention.value_length"}) {
     const size_t at = file.find(key);
     const uint32_t n = 16;
     if (at != std::string::npos)

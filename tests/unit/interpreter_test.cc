@@ -52,6 +52,16 @@ struct Expected {
   }
 };
 
+// Valgrind's fused multiply-add of AVX2 may give an exact zero the other sign than the CPU does.
+void forgive_signs_of_zero(std::vector<uint8_t>& got, const std::vector<uint8_t>& expected) {
+  for (size_t i = 0; i + 4 <= got.size(); i += 4) {
+    uint32_t a, b;
+    std::memcpy(&a, got.data() + i, 4);
+    std::memcpy(&b, expected.data() + i, 4);
+    if ((a ^ b) == 0x80000000u && (a << 1) == 0) std::memcpy(got.data() + i, &b, 4);
+  }
+}
+
 bool agrees(Executor& executor, const char* isa, const Expected& e) {
   std::vector<uint8_t> memory = e.c.memory;
   const SegmentTable segments = {
@@ -63,6 +73,7 @@ bool agrees(Executor& executor, const char* isa, const Expected& e) {
   }
   const auto done = executor.run(*handle, e.c.step);
   executor.unload(*handle);
+  if (test::lightest()) forgive_signs_of_zero(memory, e.memory);
   const std::string found = done ? interpreter::difference(memory, e.memory) : why(done);
   if (!found.empty()) cr_log_error("%s on %s: %s", e.name.c_str(), isa, found.c_str());
   return found.empty();
