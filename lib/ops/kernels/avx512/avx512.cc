@@ -330,43 +330,40 @@ constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 4x6", nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 4x6", nullptr, nullptr, matmul_float<WeightF16>},
     {SLUICE_SDI_TYPE_BF16, "fma 4x6", nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q4_0, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q4_0>, matmul<Q4_0>},
-    {SLUICE_SDI_TYPE_Q4_1, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q4_1>, matmul<Q4_1>},
-    {SLUICE_SDI_TYPE_Q5_0, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q5_0>, matmul<Q5_0>},
-    {SLUICE_SDI_TYPE_Q5_1, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q5_1>, matmul<Q5_1>},
-    {SLUICE_SDI_TYPE_Q8_0, "vnni 4x1, 4x16, 4x48", &kPacking32, strip_bytes<Q8_0>, matmul<Q8_0>},
-    {SLUICE_SDI_TYPE_Q2_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q2_K>, matmul<Q2_K>},
-    {SLUICE_SDI_TYPE_Q3_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q3_K>, matmul<Q3_K>},
-    {SLUICE_SDI_TYPE_Q4_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q4_K>, matmul<Q4_K>},
-    {SLUICE_SDI_TYPE_Q5_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q5_K>, matmul<Q5_K>},
-    {SLUICE_SDI_TYPE_Q6_K, "vnni 4x1, 4x16, 4x48", &kPacking256, strip_bytes<Q6_K>, matmul<Q6_K>},
+    {SLUICE_SDI_TYPE_Q4_0, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q4_0>, matmul<Q4_0>},
+    {SLUICE_SDI_TYPE_Q4_1, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q4_1>, matmul<Q4_1>},
+    {SLUICE_SDI_TYPE_Q5_0, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q5_0>, matmul<Q5_0>},
+    {SLUICE_SDI_TYPE_Q5_1, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q5_1>, matmul<Q5_1>},
+    {SLUICE_SDI_TYPE_Q8_0, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q8_0>, matmul<Q8_0>},
+    {SLUICE_SDI_TYPE_Q2_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q2_K>, matmul<Q2_K>},
+    {SLUICE_SDI_TYPE_Q3_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q3_K>, matmul<Q3_K>},
+    {SLUICE_SDI_TYPE_Q4_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q4_K>, matmul<Q4_K>},
+    {SLUICE_SDI_TYPE_Q5_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q5_K>, matmul<Q5_K>},
+    {SLUICE_SDI_TYPE_Q6_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q6_K>, matmul<Q6_K>},
 };
+
+constexpr Kernels kTable = {"avx512",
+                            rms_norm,
+                            quantize<BlockA8>,
+                            quantize<BlockA8K>,
+                            {glu<silu_gate>, glu<gelu_gate>},
+                            softcap,
+                            kCaches,
+                            attention,
+                            kMatmul,
+                            sizeof(kMatmul) / sizeof(kMatmul[0]),
+                            {0, "vnni 4x48", &kPackingFast, strip_bytes<Again>, matmul_fast}};
+
+// The same, with tiles for fast products.
+constexpr Kernels with_tiles(Kernels kernels) {
+  kernels.isa = "amx";
+  kernels.fast = {0, "amx 32x32", &kPackingFast, amx_scratch, matmul_fast_amx};
+  return kernels;
+}
 
 }  // namespace
 
-const Kernels kKernelsAvx512 = {"avx512",
-                                rms_norm,
-                                quantize<BlockA8>,
-                                quantize<BlockA8K>,
-                                {glu<silu_gate>, glu<gelu_gate>},
-                                softcap,
-                                kCaches,
-                                attention,
-                                kMatmul,
-                                sizeof(kMatmul) / sizeof(kMatmul[0]),
-                                {0, "vnni 4x48", &kPackingFast, strip_bytes<Again>, matmul_fast}};
-
-// The same, with tiles for fast products.
-const Kernels kKernelsAmx = {"amx",
-                             rms_norm,
-                             quantize<BlockA8>,
-                             quantize<BlockA8K>,
-                             {glu<silu_gate>, glu<gelu_gate>},
-                             softcap,
-                             kCaches,
-                             attention,
-                             kMatmul,
-                             sizeof(kMatmul) / sizeof(kMatmul[0]),
-                             {0, "amx 32x32", &kPackingFast, amx_scratch, matmul_fast_amx}};
+const Kernels kKernelsAvx512 = kTable;
+const Kernels kKernelsAmx = with_tiles(kTable);
 
 }  // namespace sluice
