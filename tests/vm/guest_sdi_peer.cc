@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device memory for other devices: a dynamic importer of our own (tests/vm/importer) maps it,
+// Device memory for other devices: a dynamic importer of our own (tests/vm/partner) maps it,
 // reaches it by its bus addresses, and learns of its end.
 #include <unistd.h>
 
@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "guest_dmabuf.h"
-#include "importer/importer.h"
+#include "partner/importer.h"
 
 namespace {
 

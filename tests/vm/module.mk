@@ -12,11 +12,11 @@ $(VM)/guest_tests: $(VM_SRCS:%.cc=$(O)/obj/%.o) $(O)/lib/libsluice.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS) -luring -ldrm
 
-# A partner for exported dma-bufs, as strictly checked as the driver.
-IMPORTER_SRCS := $(notdir $(wildcard tests/vm/importer/*))
-$(O)/importer/%: tests/vm/importer/%
+# What the tests need on the kernel's side, as strictly checked as the driver.
+PARTNER_SRCS := $(notdir $(wildcard tests/vm/partner/*))
+$(O)/partner/%: tests/vm/partner/%
 	$(Q)mkdir -p $(@D) && cp $< $@
-$(O)/importer/sluice_importer.ko: $(IMPORTER_SRCS:%=$(O)/importer/%) $(KERNEL_COPY)/.built-for
+$(O)/partner/sluice_partner.ko: $(PARTNER_SRCS:%=$(O)/partner/%) $(KERNEL_COPY)/.built-for
 	$(call say,KBUILD,$@)
 	$(Q)$(MAKE) -C $(KDIR) O= M=$(abspath $(@D)) CONFIG_DEBUG_INFO_BTF_MODULES= W=1 C=1 KCFLAGS=-Werror \
 		CF="-D__CHECK_ENDIAN__ -Wsparse-error" $(if $(V),,--silent) modules
@@ -34,11 +34,11 @@ FULL_SUITES += storm
 .PHONY: check-vm check-storm
 check-storm: VM_OPTIONS := --only '^a_storm_|^all_objects_' --rounds 10000 --removals 200 --work $(VM)/storm
 check-vm: VM_OPTIONS := --work $(VM)
-check-vm check-storm: $(O)/kernel/sluice.ko $(O)/importer/sluice_importer.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu \
+check-vm check-storm: $(O)/kernel/sluice.ko $(O)/partner/sluice_partner.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu \
 		$(VM)/guest_tests vm-kernel | $(O)/.need-build $(O)/.need-kernel $(O)/.need-vm
 	$(Q)tests/vm/run --kernel $(VM)/vmlinuz-$(kernel_release) --module $(O)/kernel/sluice.ko \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
-		--emulator $(O)/bin/sluice-emu --importer $(O)/importer/sluice_importer.ko \
+		--emulator $(O)/bin/sluice-emu --partner $(O)/partner/sluice_partner.ko \
 		--modules $(VM)/modules-$(kernel_release) $(VM_OPTIONS)
 
 # check-kasan: the VM suite in a kernel that checks itself, built from Debian's source once: KASAN,
@@ -55,18 +55,18 @@ $(KASAN)/module/sluice.ko: $(KERNEL_SRCS) kasan-kernel
 	$(Q)mkdir -p $(@D) && cp --parents -u $(KERNEL_SRCS) $(@D)
 	$(Q)$(MAKE) -C $(KASAN)/linux O= M=$(abspath $(@D)) W=1 KCFLAGS=-Werror $(if $(V),,--silent) modules
 
-$(KASAN)/importer/sluice_importer.ko: $(IMPORTER_SRCS:%=tests/vm/importer/%) kasan-kernel
+$(KASAN)/partner/sluice_partner.ko: $(PARTNER_SRCS:%=tests/vm/partner/%) kasan-kernel
 	$(call say,KBUILD,$@)
-	$(Q)mkdir -p $(@D) && cp -u $(IMPORTER_SRCS:%=tests/vm/importer/%) $(@D)
+	$(Q)mkdir -p $(@D) && cp -u $(PARTNER_SRCS:%=tests/vm/partner/%) $(@D)
 	$(Q)$(MAKE) -C $(KASAN)/linux O= M=$(abspath $(@D)) W=1 KCFLAGS=-Werror $(if $(V),,--silent) modules
 
 # Linux 6.1's pciehp takes two locks of its own in either order when a board is pulled out; lockdep complains about
 # that once, and sees nothing any more.
-check-kasan: $(KASAN)/module/sluice.ko $(KASAN)/importer/sluice_importer.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests \
+check-kasan: $(KASAN)/module/sluice.ko $(KASAN)/partner/sluice_partner.ko $(O)/bin/sluicectl $(O)/bin/sluice-emu $(VM)/guest_tests \
 		| $(O)/.need-build $(O)/.need-vm
 	$(Q)tests/vm/run --kernel $(KASAN)/bzImage --module $(KASAN)/module/sluice.ko --patience 12 \
 		--sluicectl $(O)/bin/sluicectl --tests $(VM)/guest_tests \
-		--emulator $(O)/bin/sluice-emu --importer $(KASAN)/importer/sluice_importer.ko \
+		--emulator $(O)/bin/sluice-emu --partner $(KASAN)/partner/sluice_partner.ko \
 		--without '^a_board_that_is_pulled_out_is_gone$$' --work $(KASAN)/vm
 
 # The ioctl fuzzer: ten minutes on the kernel that checks itself.

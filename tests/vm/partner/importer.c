@@ -2,8 +2,7 @@
 /*
  * importer.c - a device that imports dma-bufs as a program tells it to: with or without
  * move_notify and peer-to-peer, pinned or not. It reaches the memory by its bus addresses,
- * as a peer would; that is right where these are physical addresses (no IOMMU). For tests
- * in a virtual machine.
+ * as a peer would; that is right where these are physical addresses (no IOMMU).
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
@@ -14,9 +13,9 @@
 #include <linux/platform_device.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <linux/version.h>
 
 #include "importer.h"
+#include "partner.h"
 
 /**
  * struct importer - an open file
@@ -289,7 +288,7 @@ static struct miscdevice importer_misc = {
 	.mode = 0600,
 };
 
-static int __init importer_init(void)
+int importer_init(void)
 {
 	int err;
 
@@ -304,20 +303,8 @@ static int __init importer_init(void)
 	return err;
 }
 
-static void __exit importer_exit(void)
+void importer_exit(void)
 {
 	misc_deregister(&importer_misc);
 	platform_device_unregister(importer_device);
 }
-
-module_init(importer_init);
-module_exit(importer_exit);
-
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
-MODULE_IMPORT_NS(DMA_BUF);
-#else
-MODULE_IMPORT_NS("DMA_BUF");
-#endif
-MODULE_DESCRIPTION("Test importer of dma-bufs");
-MODULE_AUTHOR("The Sluice authors");
-MODULE_LICENSE("GPL");
