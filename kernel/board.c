@@ -78,6 +78,7 @@ static void sluice_board_release(struct device *dev)
 
 	if (board->sdi)
 		sluice_sdi_destroy(board->sdi);
+	put_device(board->parent);
 	sluice_slab_free(&sluice_board_slab, board);
 }
 
@@ -100,7 +101,7 @@ struct sluice_board *sluice_board_alloc(struct device *parent, const struct slui
 		return ERR_PTR(-ENOMEM);
 	device_initialize(&board->dev);
 	board->dev.release = sluice_board_release;
-	board->parent = parent;
+	board->parent = get_device(parent);
 	board->bus = bus;
 	mutex_init(&board->reset_lock);
 	init_rwsem(&board->access);

@@ -16,10 +16,24 @@ BAD_LOG = re.compile(
     r"\bstall(?! warnings timeout)|deadlock|taint (?!for)|x86/PAT: .*:\d+ |Internal error|SError")
 
 
+# What a healthy kernel says with a trace behind it: that an allocation failed which was made to, and that
+# memory is mapped for DMA more often at a time than the kernel's debugging counts.
+EXCUSES = re.compile(r"vmalloc error: size|page allocation failure|DMA-API: exceeded 7 overlapping mappings")
+EXCUSED = re.compile(r"Call [Tt]race|WARNING: .* at kernel/dma/debug\.c")
+
+
 def bad_lines(console):
     """Lines of a kernel's log, in that file, which a healthy kernel does not say."""
+    bad, excused = [], False
     with open(console, encoding="utf-8", errors="replace") as log:
-        return [line for line in log.read().splitlines() if BAD_LOG.search(line)]
+        for line in log.read().splitlines():
+            if EXCUSES.search(line):
+                excused = True
+            elif excused and EXCUSED.search(line):
+                excused = not re.search("Call [Tt]race", line)
+            elif BAD_LOG.search(line):
+                bad.append(line)
+    return bad
 
 
 def cpio_entry(number, name, mode, data=b"", rdev=(0, 0)):
