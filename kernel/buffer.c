@@ -188,8 +188,27 @@ static int sluice_chunk_bus(struct sluice_mem *mem, u32 i)
 
 /*
  * A program that asks for more than there is gets an error: nobody is killed for
- * it, least of all somebody else, as memory of ours counts as no process's.
+ * it, least of all somebody else, as memory of ours counts as no process's. For
+ * the same reason a sixteenth of the machine's memory is left to others, whose
+ * next small allocation would have to kill somebody.
  */
+static bool sluice_memory_is_short(u64 n_pages)
+{
+	long room = si_mem_available() - (long)(totalram_pages() / 16);
+
+	return room < 0 || n_pages > (u64)room;
+}
+
+/* Before chunk @i of an object: others take memory, too, so this looks again now and then. */
+static int sluice_may_take(const struct sluice_mem *mem, u32 i)
+{
+	bool look = IS_ALIGNED((u64)i << mem->chunk_shift, SZ_2M);
+
+	if (look && sluice_memory_is_short(sluice_mem_chunk_bytes(mem, i) >> PAGE_SHIFT))
+		return -ENOMEM;
+	return sluice_go_on();
+}
+
 static gfp_t sluice_host_gfp(const struct sluice_mem *mem)
 {
 	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
@@ -207,7 +226,7 @@ static int sluice_alloc_coherent(struct sluice_mem *mem, u32 shift, gfp_t extra)
 
 	mem->chunk_shift = shift;
 	for (; !err && i < n; i++) {
-		err = sluice_go_on();
+		err = sluice_may_take(mem, i);
 		if (err)
 			break;
 		mem->pages[i] = alloc_pages(gfp, get_order(sluice_mem_chunk_bytes(mem, i)));
@@ -243,7 +262,7 @@ static int sluice_alloc_pages(struct sluice_mem *mem)
 		return err;
 	mem->chunk_shift = PAGE_SHIFT;
 	for (got = 0; got < n; got++) {
-		err = sluice_go_on();
+		err = sluice_may_take(mem, got);
 		if (err)
 			goto err_free;
 		mem->pages[got] = alloc_page(gfp);
@@ -309,7 +328,7 @@ struct sluice_mem *sluice_mem_host(struct sluice_board *board, u32 kind, u64 len
 	/* Where caches are not coherent, cached memory would have to be flushed by hand. */
 	if (!dev_is_dma_coherent(board->parent))
 		return ERR_PTR(-EOPNOTSUPP);
-	if (length >> PAGE_SHIFT > max(si_mem_available(), 0l))
+	if (sluice_memory_is_short(length >> PAGE_SHIFT))
 		return ERR_PTR(-ENOMEM);
 	mem = sluice_mem_new(board, kind, length);
 	if (!mem)

@@ -126,7 +126,8 @@ GUEST_TEST(removal_takes_mappings_back) {
   same(static_cast<uint64_t>(signal_of_read(at)), SIGBUS, "signal of the mapping");
   check_gone(fd.get());
   // The bus has forgotten the function, the file has not.
-  sluice_reset reset = {.size = sizeof(reset)};
+  sluice_reset reset{};
+  reset.size = sizeof(reset);
   error_is(call(fd.get(), SLUICE_IOC_RESET, &reset), ENODEV, "reset of what is gone");
   error_is(write_file("/sys/bus/pci/rescan", "1"), 0, "rescan");
   bind_board(kEduBehindPort);

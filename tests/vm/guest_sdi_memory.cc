@@ -163,6 +163,23 @@ SDI_TEST(more_memory_than_there_is_is_refused) {
   }
 }
 
+// Each request would do; all together would leave nothing to anybody.
+SDI_TEST(some_memory_is_left_to_others) {
+  const auto line = [](const char* name) {
+    const std::string text = read_file("/proc/meminfo");
+    return std::strtoull(text.c_str() + text.find(name) + std::strlen(name), nullptr, 10) << 10;
+  };
+  const Fd fd = open_sdi();
+  for (const uint32_t kind : {SLUICE_ALLOC_COHERENT, SLUICE_ALLOC_PAGES}) {
+    const Fd taker = open_sdi();
+    int error = 0;
+    for (int i = 0; i < 4096 && error == 0; ++i) error = try_allocate(taker.get(), kind, 4 << 20);
+    error_is(error, ENOMEM, fmt::format("kind {}", kind));
+    check(line("MemAvailable:") > line("MemTotal:") / 20, "hardly anything is left");
+    check(line("MemAvailable:") < line("MemTotal:") / 4, "much is left");
+  }
+}
+
 SDI_TEST(page_backed_memory_takes_direct_io) {
   const Fd fd = open_sdi();
   const auto through_gup = [&](uint32_t kind) {
