@@ -25,6 +25,8 @@ constexpr std::chrono::nanoseconds kLongestSpinFewCpus = std::chrono::microsecon
 constexpr unsigned kFewCpus = 2;
 // Between two looks of a board that nobody can ring.
 constexpr std::chrono::nanoseconds kLook = std::chrono::milliseconds(1);
+// The same while its line is up: until it is let go the driver is interrupted again and again.
+constexpr std::chrono::nanoseconds kLookAtLine = std::chrono::microseconds(20);
 
 std::chrono::nanoseconds default_spin() {
   const unsigned n = usable_cpus();
@@ -134,6 +136,7 @@ void Board::serve() {
     sleep();
     last_work = std::chrono::steady_clock::now();
   }
+  if (line_) host_.set_line(false);
 }
 
 // One look at everything that may want something of the board. True if something did.
@@ -149,6 +152,7 @@ bool Board::pass() {
   }
   if (!injector_.spent()) strike_board(false);
   did |= serve_control(nullptr);
+  hold_line();
   if (!works()) return did;
   const Time now = std::chrono::steady_clock::now();
   did |= clock_.serve(now);
@@ -175,7 +179,9 @@ std::optional<Board::Time> Board::next_deadline() const {
   const auto consider = [&](std::optional<Time> t) {
     if (t && (!nearest || *t < *nearest)) nearest = t;
   };
-  if (surface_.silent) consider(std::chrono::steady_clock::now() + kLook);
+  if (surface_.silent) {
+    consider(std::chrono::steady_clock::now() + (line_ ? kLookAtLine : kLook));
+  }
   if (!works()) return nearest;
   consider(clock_.next_event());
   for (const BoardQueue& queue : queues_) {

@@ -33,7 +33,8 @@ struct Surface {
   uint64_t memory_size = 0;
   uint64_t memory_offset = 0;  // what the control page says about it
   uint32_t n_vectors = 1;
-  bool silent = false;  // nobody can ring, nor be interrupted: the board looks every so often
+  bool line = false;    // a line, held up, and no vectors: n_vectors is 1
+  bool silent = false;  // nobody can ring: the board looks every so often
 };
 
 inline constexpr uint32_t kMaxEntries = 4096;
@@ -98,6 +99,7 @@ class Board {
   void strike_board(bool chance);
   void go(Condition condition);
   void raise(uint32_t vector);
+  void hold_line();
   bool keep_going(const BoardQueue& running, unsigned thread);
 
   // entries.cc: what queues hold.
@@ -137,6 +139,7 @@ class Board {
   // What the board said last in words that the other side should not write, but could.
   uint32_t acknowledged_ = 0, n_resets_ = 0;
   uint64_t n_faults_ = 0, irq_events_ = 0;
+  bool line_ = false;  // up
 
   Fd notify_;
   std::atomic<uint32_t> notify_word_{0};

@@ -43,6 +43,8 @@ class BoardHost {
   // Likewise `length` bytes of device memory.
   virtual std::byte* device_memory(uint64_t offset, uint64_t length) = 0;
   virtual void interrupt(uint32_t vector) = 0;
+  // Of a board that has a line instead of vectors: where the line is now. Told again at times.
+  virtual void set_line(bool up) { static_cast<void>(up); }
   // The board was reset: device memory holds nothing of worth any more.
   virtual void forget_memory() {}
   // The board has been pulled out.

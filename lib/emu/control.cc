@@ -211,7 +211,21 @@ void Board::raise(uint32_t vector) {
   if (vector < 64 && (load(c.irq_mask) >> vector & 1) != 0) return;
   store(c.irq_events, ++irq_events_);
   timing_.interrupt();
-  host_.interrupt(vector);
+  if (!surface_.line) return host_.interrupt(vector);
+  // Told though it may be up already: who shares it may have let it go, or nobody was there.
+  line_ = true;
+  host_.set_line(true);
+}
+
+// The line is up while the driver has not seen the latest event and lets itself be interrupted. A
+// board that is hung lets go: it would not notice that it is seen.
+void Board::hold_line() {
+  if (!surface_.line) return;
+  const sluice_sdi_control& c = registers_.control();
+  const bool up = works() && irq_events_ != load(c.irq_seen) && (load(c.irq_mask) & 1) == 0;
+  if (up == line_) return;
+  line_ = up;
+  host_.set_line(up);
 }
 
 void Board::record(const BoardQueue& queue, uint32_t id, const Outcome& outcome) {
@@ -236,6 +250,7 @@ void Board::record(const BoardQueue& queue, uint32_t id, const Outcome& outcome)
 bool Board::keep_going(const BoardQueue& running, unsigned thread) {
   if (thread != 0) return true;
   serve_control(&running);
+  hold_line();
   if (stop_ || power_cycle_) cancelled_ = true;
   if (!cancelled_) clock_.serve(std::chrono::steady_clock::now());
   return !cancelled_ && works();

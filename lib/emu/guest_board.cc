@@ -15,6 +15,7 @@
 
 #include "emu/arena.h"
 #include "emu/board.h"
+#include "emu/guest_inputs.h"
 #include "emu/guest_memory.h"
 #include "emu/ivshmem.h"
 #include "emu/status.h"
@@ -43,6 +44,7 @@ struct GuestBoard::Impl final : BoardHost {
   MemoryMap bar;
   GuestMemory guest_memory;
   std::vector<Fd> vectors;
+  std::optional<GuestInputs> inputs;  // instead
   Fd stop;
   std::optional<IvshmemServer> server;
   mutable std::mutex mutex;  // what follows
@@ -55,8 +57,9 @@ struct GuestBoard::Impl final : BoardHost {
 
   Result<void> check_size() const;
   Result<void> set_up(const std::string& socket);
-  Result<void> set_up_within(const std::string& memory, uint64_t offset);
-  Result<void> start(uint32_t n_vectors);
+  Result<void> set_up_within(const std::string& memory, uint64_t offset,
+                             const GuestInterrupts& interrupts);
+  Result<void> start(uint32_t n_vectors, bool line);
   void guest_gone();
 
   std::byte* dma(uint64_t address, uint64_t length) override {
@@ -72,10 +75,12 @@ struct GuestBoard::Impl final : BoardHost {
     return static_cast<std::byte*>(bar.data()) + kMemoryOffset + offset;
   }
   void interrupt(uint32_t vector) override {
+    if (inputs) inputs->pulse(vector);
     if (vectors.empty()) return;
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(vectors[vector].get(), &one, sizeof(one));
   }
+  void set_line(bool up) override { inputs->set_level(up); }
   void forget_memory() override {
     // Zeros for the next user, and the host has its pages back.
     ::fallocate(bar_file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -90,12 +95,13 @@ Result<void> GuestBoard::Impl::check_size() const {
                                   options.memory_size, kLeastBar));
 }
 
-Result<void> GuestBoard::Impl::start(uint32_t n_vectors) {
+Result<void> GuestBoard::Impl::start(uint32_t n_vectors, bool line) {
   Surface surface;
   surface.window = static_cast<std::byte*>(bar.data());
   surface.memory_size = options.memory_size - kMemoryOffset;
   surface.memory_offset = kMemoryOffset;
   surface.n_vectors = n_vectors;
+  surface.line = line;
   surface.silent = !server;
   SLUICE_TRY(board, Board::create(options, surface, *this));
   if (server) board->set_notify_word(IvshmemServer::doorbell_value());
@@ -115,11 +121,15 @@ Result<void> GuestBoard::Impl::set_up(const std::string& socket) {
   }
   SLUICE_TRY(IvshmemServer listening, IvshmemServer::listen(socket));
   server = std::move(listening);
-  return start(options.n_queues + 1);
+  return start(options.n_queues + 1, false);
 }
 
-Result<void> GuestBoard::Impl::set_up_within(const std::string& memory, uint64_t offset) {
+Result<void> GuestBoard::Impl::set_up_within(const std::string& memory, uint64_t offset,
+                                             const GuestInterrupts& interrupts) {
   SLUICE_CHECK(check_size());
+  if (!interrupts.socket.empty()) {
+    SLUICE_TRY(inputs, GuestInputs::create(interrupts, options.n_queues + 1));
+  }
   SLUICE_TRY(bar_file, open_file(memory, O_RDWR));
   const off_t size = ::lseek(bar_file.get(), 0, SEEK_END);
   if (size < 0 || offset % kMemoryOffset != 0 || offset > static_cast<uint64_t>(size) ||
@@ -136,7 +146,7 @@ Result<void> GuestBoard::Impl::set_up_within(const std::string& memory, uint64_t
   std::memset(bar.data(), 0, kMemoryOffset);
   SLUICE_TRY(stop, make_eventfd());
   connected = true;
-  return start(1);
+  return start(inputs ? inputs->n_vectors() : 1, inputs && interrupts.level);
 }
 
 // The board's thread is done with the guest's memory when it has been off and on again.
@@ -164,14 +174,14 @@ Result<GuestBoard> GuestBoard::create(const EmulatorOptions& options, const std:
 
 Result<GuestBoard> GuestBoard::create_within(const EmulatorOptions& options,
                                              const std::string& guest_memory, uint64_t base,
-                                             uint64_t address) {
+                                             uint64_t address, const GuestInterrupts& interrupts) {
   if (address < base) {
     return fail(EINVAL, fmt::format("a board at {:#x}: expected it above the memory's beginning at "
                                     "{:#x}",
                                     address, base));
   }
   auto impl = std::make_unique<Impl>(options, guest_memory, base);
-  SLUICE_CHECK(impl->set_up_within(guest_memory, address - base));
+  SLUICE_CHECK(impl->set_up_within(guest_memory, address - base, interrupts));
   return GuestBoard(std::move(impl));
 }
 

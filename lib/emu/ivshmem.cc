@@ -3,13 +3,12 @@
 // with the memory, then a peer's id with an eventfd for each of its vectors.
 #include "emu/ivshmem.h"
 
-#include <fmt/format.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+
+#include "emu/unix_socket.h"
 
 namespace sluice::emu {
 namespace {
@@ -17,24 +16,11 @@ namespace {
 constexpr int64_t kVersion = 0;
 constexpr int64_t kMemory = -1;
 
-Result<sockaddr_un> address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return fail(EINVAL, fmt::format("{}: expected a path of 1 to {} bytes", path,
-                                    sizeof(address.sun_path) - 1));
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
-
-Fd unix_socket() { return Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
-
 }  // namespace
 
 Result<IvshmemServer> IvshmemServer::listen(const std::string& path) {
-  SLUICE_TRY(const sockaddr_un address, address_of(path));
-  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+  SLUICE_TRY(const sockaddr_un address, unix_address(path));
+  const sockaddr* generic = generic_address(address);
   // Nobody answers at a file that a dead server has left behind.
   if (const Fd probe = unix_socket(); ::connect(probe.get(), generic, sizeof(address)) == 0) {
     return fail(EADDRINUSE, path + ": somebody serves this socket");

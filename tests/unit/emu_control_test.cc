@@ -197,6 +197,46 @@ Test(emu_control, interrupts_are_masked_counted_and_coalesced) {
   cr_expect(std::chrono::steady_clock::now() - start >= 290ms);
 }
 
+// A line instead of vectors: up while there is an event that was not seen and is not masked.
+Test(emu_control, a_line_is_held_until_it_is_seen) {
+  RawBoard b(small_board(), 4 << 20, true);
+  sluice_sdi_control& c = b.r.control();
+  const auto is_up = [&](bool up) {
+    b.board->notify();
+    if (!RawBoard::eventually([&] { return b.line_up == up; })) return false;
+    std::this_thread::sleep_for(5ms);
+    return b.line_up == up;
+  };
+  cr_assert(same(c.n_vectors, 1u) && same(b.enable_queue(), SLUICE_SDI_RESULT_INVALID));
+  cr_assert(same(b.enable_queue(0, 0, 0), SLUICE_SDI_RESULT_OK));
+  b.status_of(nop_entry());
+  cr_expect(is_up(false) && same(emu::load(c.irq_events), 0u), "masked, and yet it is up");
+  emu::store(c.irq_mask, 0u);
+  for (uint64_t i = 1; i < 4; ++i) {
+    b.status_of(nop_entry());
+    cr_expect(is_up(true) && same(emu::load(c.irq_events), i));
+    emu::store(c.irq_seen, i - 1);
+    cr_expect(is_up(true), "an event that is older is not the latest");
+    emu::store(c.irq_mask, 1u);
+    cr_expect(is_up(false));
+    emu::store(c.irq_mask, 0u);
+    cr_expect(is_up(true));
+    emu::store(c.irq_seen, i);
+    cr_expect(is_up(false));
+  }
+  b.status_of(nop_entry());
+  cr_expect(is_up(true));
+  cr_assert(b.request(SLUICE_SDI_ACTION_RESET) == SLUICE_SDI_RESULT_OK);
+  cr_expect(is_up(false) && same(b.n_interrupts[0].load(), 0u));
+  // Switched off it lets go.
+  cr_assert(same(b.enable_queue(0, 0, 0), SLUICE_SDI_RESULT_OK));
+  emu::store(c.irq_mask, 0u);
+  b.status_of(nop_entry());
+  cr_expect(is_up(true));
+  b.board.reset();
+  cr_expect(!b.line_up);
+}
+
 Test(emu_control, a_pause_holds_entries_back) {
   RawBoard b;
   cr_assert(same(b.enable_queue(), SLUICE_SDI_RESULT_OK));

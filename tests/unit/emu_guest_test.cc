@@ -8,9 +8,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "core/file.h"
+#include "emu/unix_socket.h"
 #include "emu/words.h"
 #include "emu_support.h"
 
@@ -215,6 +217,86 @@ Test(emu_guest, the_next_guest_finds_a_fresh_board) {
   cr_expect(same(emu::load(next.r->control().acknowledge), 0u));
   cr_expect(static_cast<std::byte*>(next.bar.data())[1 << 20] == std::byte{0});
   cr_expect(same(next.request(SLUICE_SDI_ACTION_RESET), SLUICE_SDI_RESULT_OK));
+}
+
+namespace {
+
+// What QEMU's -qtest is to a board: the other end of a socket.
+struct Machine {
+  Fd listening, board;
+
+  explicit Machine(const std::string& path) : listening(emu::unix_socket()) {
+    const sockaddr_un address = must(emu::unix_address(path));
+    cr_assert(::bind(listening.get(), emu::generic_address(address), sizeof(address)) == 0);
+    cr_assert(::listen(listening.get(), 1) == 0);
+  }
+  // Two lines: those of an edge.
+  std::string hear() {
+    if (!board) board = Fd(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::string text;
+    for (char c; std::count(text.begin(), text.end(), '\n') < 2;) {
+      cr_assert(same(::recv(board.get(), &c, 1, 0), 1), "the board has hung up");
+      text += c;
+    }
+    cr_assert(same(::send(board.get(), "OK\nOK\n", 6, 0), 6));
+    return text;
+  }
+};
+
+}  // namespace
+
+Test(emu_guest, a_board_within_interrupts_by_inputs) {
+  constexpr uint64_t kAt = 4 << 20, kRam = 8 << 20;
+  const TempDir dir;
+  const std::string ram = dir.file("ram"), socket = dir.file("qtest");
+  write_file(ram, std::string(kRam, '\0'));
+  EmulatorOptions options;
+  options.memory_size = kBar;
+  options.n_threads = options.n_queues = 1;
+  GuestInterrupts interrupts = {socket, "/machine/gic", {7, 9}, false};
+  Machine machine(socket);
+  GuestBoard board = must(GuestBoard::create_within(options, ram, 0, kAt, interrupts));
+  const Fd file = must(open_file(ram, O_RDWR));
+  const MemoryMap map =
+      must(MemoryMap::map(file, 0, kRam, PROT_READ | PROT_WRITE, MAP_SHARED, ram));
+  auto* bytes = static_cast<std::byte*>(map.data());
+  emu::Registers r(bytes + kAt);
+  cr_assert(same(r.control().n_vectors, 2u));
+  sluice_sdi_queue& q = r.queue(0);
+  q.sq_base = 0;
+  q.cq_base = 4096;
+  q.segments = 8192;
+  q.n_segments = 1;
+  q.n_entries = 16;
+  q.vector = 1;
+  emu::store(r.control().request, SLUICE_SDI_REQUEST(1, SLUICE_SDI_ACTION_QUEUE_ENABLE));
+  for (int i = 0; i < 5000 && emu::load(r.control().acknowledge) == 0; ++i) {
+    std::this_thread::sleep_for(1ms);
+  }
+  cr_assert(same(emu::load(r.control().result), SLUICE_SDI_RESULT_OK));
+  emu::store(r.control().irq_mask, 0u);
+  auto* sq = reinterpret_cast<QueueEntry*>(bytes);
+  const auto submit = [&](uint32_t n) {
+    sq[n] = nop_entry(n);
+    emu::store(r.doorbell(0).sq_tail, n + 1);
+  };
+  const char kEdge[] =
+      "set_irq_in /machine/gic unnamed-gpio-in 9 1\nset_irq_in /machine/gic unnamed-gpio-in 9 0\n";
+  for (uint32_t n = 0; n < 4; ++n) {
+    submit(n);
+    cr_expect(same(machine.hear(), kEdge));
+    if (n == 1) machine.board.reset();  // the guest goes, and another comes
+  }
+
+  const auto refused = [&](const GuestInterrupts& bad, const char* word) {
+    return is_error(GuestBoard::create_within(options, ram, 0, kAt, bad), EINVAL, {word});
+  };
+  cr_expect(refused({socket, "/gic", {}, false}, "1 to 2"));
+  cr_expect(refused({socket, "/gic", {1, 2, 3}, false}, "1 to 2"));
+  cr_expect(refused({socket, "/gic", {1, 2}, true}, "1 to 1"));
+  cr_expect(refused({socket, "", {1}, false}, "path"));
+  cr_expect(refused({socket, "/gic 5 1\nquit", {1}, false}, "spaces"));
+  cr_expect(refused({std::string(200, 'x'), "/gic", {1}, false}, "path"));
 }
 
 // A piece of the guest's memory, with nothing to ring and nothing that rings.

@@ -27,7 +27,10 @@ struct RawBoard : emu::BoardHost {
   std::atomic<uint32_t> n_interrupts[64] = {};
   uint32_t generation = 0, clock_request = 0, tail = 0, head = 0;
 
-  explicit RawBoard(const EmulatorOptions& options = small_board(), uint64_t memory_size = 4 << 20)
+  std::atomic<bool> line_up{false};
+
+  explicit RawBoard(const EmulatorOptions& options = small_board(), uint64_t memory_size = 4 << 20,
+                    bool line = false)
       : window(must(PageBuffer::allocate(emu::Registers::bytes(options.n_queues)))),
         host(must(PageBuffer::allocate(kHostBytes))),
         memory(must(PageBuffer::allocate(memory_size))),
@@ -35,7 +38,8 @@ struct RawBoard : emu::BoardHost {
     emu::Surface surface;
     surface.window = window.data();
     surface.memory_size = memory_size;
-    surface.n_vectors = options.n_queues + 1;
+    surface.n_vectors = line ? 1 : options.n_queues + 1;
+    surface.line = line;
     board = must(emu::Board::create(options, surface, *this));
     board->start();
   }
@@ -53,6 +57,7 @@ struct RawBoard : emu::BoardHost {
                                                                      : memory.data() + offset;
   }
   void interrupt(uint32_t vector) override { n_interrupts[vector]++; }
+  void set_line(bool up) override { line_up = up; }
 
   static bool eventually(const std::function<bool()>& holds,
                          std::chrono::milliseconds limit = 5000ms) {
@@ -87,7 +92,8 @@ struct RawBoard : emu::BoardHost {
     reinterpret_cast<sluice_sdi_segment*>(host.data() + kTable)[i] = {base, length, flags, 0, 0};
   }
   // Queue 0, with device memory as segment 0 and host memory from kData on as segment 1.
-  uint32_t enable_queue(uint32_t coalesce_count = 0, uint32_t coalesce_us = 0) {
+  uint32_t enable_queue(uint32_t coalesce_count = 0, uint32_t coalesce_us = 0,
+                        uint32_t vector = 1) {
     const uint32_t both = SLUICE_SDI_SEGMENT_READ | SLUICE_SDI_SEGMENT_WRITE;
     set_segment(0, 0, memory.size(), both);
     set_segment(1, kBus + kData, kHostBytes - kData, both | SLUICE_SDI_SEGMENT_HOST);
@@ -98,7 +104,7 @@ struct RawBoard : emu::BoardHost {
     q.segments = kBus + kTable;
     q.n_segments = 4;
     q.n_entries = kEntries;
-    q.vector = 1;
+    q.vector = vector;
     q.coalesce_count = coalesce_count;
     q.coalesce_us = coalesce_us;
     std::memset(host.data() + kCq, 0, kEntries * sizeof(Completion));

@@ -29,6 +29,7 @@ struct Arguments {
   std::string memory = "256M", mac_per_cycle, bandwidth, clock;
   std::vector<std::string> faults;
   EmulatorOptions options;
+  sluice::GuestInterrupts interrupts;
   uint64_t address = 0, base = 0;
   bool json = false, status = false;
 };
@@ -51,10 +52,25 @@ void add_options(CLI::App& app, Arguments& a) {
       ->type_name("SOCKET");
   auto* within = place->add_option("--within", a.address,
                                    "Instead: physical address of a board in the guest's memory, "
-                                   "without notify and interrupts");
+                                   "without notify");
   app.add_option("--memory-base", a.base,
                  "Physical address of the first byte of the guest's memory")
       ->needs(within);
+  auto* qtest = app.add_option("--qtest", a.interrupts.socket,
+                               "Unix socket of QEMU's -qtest, by which such a board interrupts; "
+                               "without it the driver polls")
+                    ->needs(within)
+                    ->type_name("SOCKET");
+  app.add_option("--controller", a.interrupts.controller,
+                 "Path of the interrupt controller in QEMU (info qom-tree)")
+      ->needs(qtest)
+      ->type_name("PATH");
+  app.add_option("--input", a.interrupts.inputs,
+                 "Input of the controller for vector 0, 1, ...: given once for each")
+      ->needs(qtest);
+  app.add_flag("--level", a.interrupts.level,
+               "One input for all, up until the driver has seen why, and no edges")
+      ->needs(qtest);
   app.add_option("--guest-memory", a.guest_memory, "File that backs the guest's memory")
       ->required()
       ->type_name("FILE");
@@ -106,9 +122,9 @@ int serve(const Arguments& a) {
   for (const int s : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&signals, s);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  auto board = a.socket.empty()
-                   ? sluice::GuestBoard::create_within(a.options, a.guest_memory, a.base, a.address)
-                   : sluice::GuestBoard::create(a.options, a.socket, a.guest_memory);
+  auto board = a.socket.empty() ? sluice::GuestBoard::create_within(a.options, a.guest_memory,
+                                                                    a.base, a.address, a.interrupts)
+                                : sluice::GuestBoard::create(a.options, a.socket, a.guest_memory);
   if (!board) {
     complain(kProgram, board.error().message);
     return kFailed;

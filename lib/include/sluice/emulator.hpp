@@ -66,6 +66,15 @@ struct EmulatorStatus {
   std::vector<Op> ops;  // those that have been carried out
 };
 
+// How a board within a guest's memory interrupts: by inputs of an interrupt controller of QEMU,
+// which whoever is connected to its option `-qtest` can move.
+struct GuestInterrupts {
+  std::string socket;            // of -qtest; empty: no interrupts, the driver polls
+  std::string controller;        // its path in QEMU: "/machine/unattached/device[2]"
+  std::vector<uint32_t> inputs;  // of it: that of vector 0, 1, ..., at most one more than queues
+  bool level = false;            // one input, up until the driver has seen why; else edges
+};
+
 // The emulated board of a QEMU guest, as a PCI device: `-device ivshmem-doorbell` connects to a
 // unix socket and gets windows, doorbell and interrupts; DMA goes to the file that backs the
 // guest's memory (`-object memory-backend-file,share=on`), at most 2 GiB of it.
@@ -76,12 +85,12 @@ class GuestBoard {
   static Result<GuestBoard> create(const EmulatorOptions& options, const std::string& socket,
                                    const std::string& guest_memory);
   // The board as a piece of the guest's memory itself, for a platform device with no more than
-  // that: no notify register, no interrupts; the board looks at its registers every millisecond.
-  // The file begins at physical address `base` of the guest, the registers are at `address`, and
-  // device memory is behind them. EINVAL: the options, or a place that is not in the file.
+  // that: no notify register; the board looks at its registers every millisecond. The file begins
+  // at physical address `base` of the guest, the registers are at `address`, and device memory is
+  // behind them. EINVAL: the options, the interrupts, or a place that is not in the file.
   static Result<GuestBoard> create_within(const EmulatorOptions& options,
                                           const std::string& guest_memory, uint64_t base,
-                                          uint64_t address);
+                                          uint64_t address, const GuestInterrupts& interrupts = {});
   GuestBoard(GuestBoard&&) noexcept;
   GuestBoard& operator=(GuestBoard&&) noexcept;
   ~GuestBoard();
