@@ -129,7 +129,7 @@ help:
 #: make check-storm         10,000 lives of hostile programs and 200 removals of a board, in the guest of check-vm
 #: make check-checkpatch     the driver's style, by the script of the kernel's source
 #: make check-neon          the NEON kernels and the whole program for arm64, by QEMU's user mode
-#: make check-arm64         sluice.ko for arm64 in a QEMU guest: edu, and a GPIO block of the platform bus
+#: make check-arm64         sluice.ko for arm64 in a QEMU guest: edu; a GPIO block and boards of the platform bus
 #: make soak [FAULTS=1000]    stories on an emulated board that fails at random
 #: make fuzz-ioctl            hostile programs against the driver on the kernel of check-kasan, for ten minutes
 #: make fuzz                  the fuzzers of GGUF files and model folders, a minute and 10,000 files each

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tests of the arm64 guest: QEMU's edu on the PCI bus; a PL061 GPIO block, a plain board of the
-// platform bus; and a board with the Device Interface there, which sluice-emu serves. In C, static, with the driver's header alone: no library of this architecture is
-// needed. Prints `ok NAME` or `not ok NAME: why` for each; `--list` names them.
+// platform bus; and boards with the Device Interface there, which sluice-emu serves: one that is polled, two on one
+// interrupt line, one with an edge for each vector. In C, static, with the driver's header alone: no library of this
+// architecture is needed. Prints `ok NAME` or `not ok NAME: why` for each; `--list` names them.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,13 +19,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "guest.h"
+
 #define EDU_NAME "0000:00:01.0"
 #define EDU_ID 0x010000ed
 #define EDU_LIVENESS 0x04
 #define GPIO_NAME "9030000.pl061"
 #define SDI_NAME "50000000.npu"
 #define SDI_MEMORY (63ul << 20)  // tests/arm64/run gives it 64 MiB, of which one is registers
-#define PAGE 4096
 
 // The PL061. A store to its data register changes only the pins that bits 9 to 2 of the address name.
 #define GPIO_DATA(pins) ((pins) << 2)
@@ -38,9 +40,9 @@
 #define LED 0x01  // the pin of the light
 #define BUTTON 0x80
 
-static char why[256];
+char why[256];
 
-static void fail(const char* format, ...) {
+void fail(const char* format, ...) {
   va_list list;
   if (why[0]) return;
   va_start(list, format);
@@ -48,23 +50,21 @@ static void fail(const char* format, ...) {
   va_end(list);
 }
 
-static void same(unsigned long got, unsigned long wanted, const char* what) {
+void same(unsigned long got, unsigned long wanted, const char* what) {
   if (got != wanted) fail("%s: got %#lx, expected %#lx", what, got, wanted);
 }
 
-// 0 or an errno value.
-static int call(int fd, unsigned long request, void* arg) {
+int call(int fd, unsigned long request, void* arg) {
   return ioctl(fd, request, arg) == 0 ? 0 : errno;
 }
 
-static struct sluice_info info_of(int fd) {
+struct sluice_info info_of(int fd) {
   struct sluice_info info = {.size = sizeof(info)};
   same((unsigned long)call(fd, SLUICE_IOC_INFO, &info), 0, "INFO");
   return info;
 }
 
-// The board of that name, open; -1 with a reason if there is none.
-static int open_board(const char* name) {
+int open_board(const char* name) {
   for (int i = 0; i < 8; i++) {
     char path[32];
     snprintf(path, sizeof(path), "/dev/sluice%d", i);
@@ -97,7 +97,7 @@ static volatile uint32_t* map_page(int fd, unsigned type) {
   return NULL;
 }
 
-static void write_file(const char* path, const char* text) {
+void write_file(const char* path, const char* text) {
   const int fd = open(path, O_WRONLY);
   if (fd < 0 || write(fd, text, strlen(text)) < 0) fail("%s: %s", path, strerror(errno));
   if (fd >= 0) close(fd);
@@ -153,13 +153,13 @@ static void a_pin_is_switched_by_mapping_and_by_ioctl(void) {
   }
 }
 
-static unsigned long irq(int fd, unsigned flags) {
+unsigned long irq(int fd, unsigned flags) {
   struct sluice_irq arg = {.size = sizeof(arg), .flags = flags};
   same((unsigned long)call(fd, SLUICE_IOC_IRQ, &arg), 0, "IRQ");
   return arg.count;
 }
 
-static int has_news(int fd, int ms) {
+int has_news(int fd, int ms) {
   struct pollfd one = {.fd = fd, .events = POLLIN};
   return poll(&one, 1, ms);
 }
@@ -253,13 +253,13 @@ static void a_device_tree_makes_boards_with_the_interface(void) {
   same(reg_read(fd, 0, 32), SLUICE_SDI_MAGIC, "magic");
 }
 
-static unsigned allocate(int fd, unsigned kind, unsigned long length) {
+unsigned allocate(int fd, unsigned kind, unsigned long length) {
   struct sluice_alloc alloc = {.size = sizeof(alloc), .kind = kind, .length = length};
   same((unsigned long)call(fd, SLUICE_IOC_ALLOC, &alloc), 0, "ALLOC");
   return alloc.handle;
 }
 
-static void grant(int fd, unsigned queue, unsigned segment, unsigned handle, unsigned long length) {
+void grant(int fd, unsigned queue, unsigned segment, unsigned handle, unsigned long length) {
   struct sluice_grant arg = {.size = sizeof(arg),
                              .flags = SLUICE_GRANT_READ | SLUICE_GRANT_WRITE,
                              .queue = queue,
@@ -269,8 +269,15 @@ static void grant(int fd, unsigned queue, unsigned segment, unsigned handle, uns
   same((unsigned long)call(fd, SLUICE_IOC_GRANT, &arg), 0, "GRANT");
 }
 
-// One COPY, carried out.
-static void copy(int fd, unsigned queue, unsigned long src, unsigned long dst, unsigned long length) {
+unsigned make_queue(int fd) {
+  struct sluice_queue queue = {
+      .size = sizeof(queue), .flags = SLUICE_QUEUE_KERNEL, .n_entries = 16, .n_segments = 4};
+  same((unsigned long)call(fd, SLUICE_IOC_QUEUE, &queue), 0, "QUEUE");
+  return queue.handle;
+}
+
+void submit_copy(int fd, unsigned queue, unsigned long src, unsigned long dst,
+                        unsigned long length) {
   struct sluice_sdi_entry entry = {.opcode = SLUICE_SDI_ENTRY_COPY, .id = 7};
   entry.copy.src = src;
   entry.copy.dst = dst;
@@ -278,6 +285,9 @@ static void copy(int fd, unsigned queue, unsigned long src, unsigned long dst, u
   struct sluice_submit submit = {
       .size = sizeof(submit), .queue = queue, .count = 1, .entries = (uintptr_t)&entry};
   same((unsigned long)call(fd, SLUICE_IOC_SUBMIT, &submit), 0, "SUBMIT");
+}
+
+unsigned collect(int fd, unsigned queue) {
   struct sluice_sdi_completion done = {.status = 0xffff};
   struct sluice_wait wait = {.size = sizeof(wait),
                              .queue = queue,
@@ -286,7 +296,13 @@ static void copy(int fd, unsigned queue, unsigned long src, unsigned long dst, u
                              .completions = (uintptr_t)&done};
   same((unsigned long)call(fd, SLUICE_IOC_WAIT, &wait), 0, "WAIT");
   same(done.id, 7, "id of the completion");
-  same(done.status, SLUICE_SDI_OK, "status of the completion");
+  return done.status;
+}
+
+// One COPY, carried out.
+static void copy(int fd, unsigned queue, unsigned long src, unsigned long dst, unsigned long length) {
+  submit_copy(fd, queue, src, dst, length);
+  same(collect(fd, queue), SLUICE_SDI_OK, "status of the completion");
 }
 
 static uint8_t* map_object(int fd, unsigned handle, unsigned long length) {
@@ -303,48 +319,51 @@ static uint8_t* map_object(int fd, unsigned handle, unsigned long length) {
 }
 
 // Host to device and back by the board's DMA; and what the CPU sees of device memory.
-static void a_board_of_the_platform_bus_copies(void) {
+static void board_copies(const char* name) {
   enum { kBytes = 3 * PAGE };
-  const int fd = open_board(SDI_NAME);
+  const int fd = open_board(name);
   if (fd < 0) return;
-  struct sluice_queue queue = {
-      .size = sizeof(queue), .flags = SLUICE_QUEUE_KERNEL, .n_entries = 16, .n_segments = 4};
-  same((unsigned long)call(fd, SLUICE_IOC_QUEUE, &queue), 0, "QUEUE");
+  const unsigned queue = make_queue(fd);
   const unsigned host = allocate(fd, SLUICE_ALLOC_COHERENT, 2 * kBytes);
   const unsigned pages = allocate(fd, SLUICE_ALLOC_PAGES, kBytes);
   const unsigned device = allocate(fd, SLUICE_ALLOC_DEVICE, kBytes);
   if (why[0]) return;
-  grant(fd, queue.handle, 0, host, 2 * kBytes);
-  grant(fd, queue.handle, 1, device, kBytes);
-  grant(fd, queue.handle, 2, pages, kBytes);
+  grant(fd, queue, 0, host, 2 * kBytes);
+  grant(fd, queue, 1, device, kBytes);
+  grant(fd, queue, 2, pages, kBytes);
   uint8_t* in_host = map_object(fd, host, 2 * kBytes);
   uint8_t* in_pages = map_object(fd, pages, kBytes);
   volatile uint8_t* in_device = map_object(fd, device, kBytes);
   if (why[0]) return;
   for (int i = 0; i < kBytes; i++) in_host[i] = (uint8_t)(i * 7 + i / PAGE);
-  copy(fd, queue.handle, SLUICE_SDI_ADDR(0, 0), SLUICE_SDI_ADDR(1, 0), kBytes);
+  copy(fd, queue, SLUICE_SDI_ADDR(0, 0), SLUICE_SDI_ADDR(1, 0), kBytes);
   for (int i = 0; i < kBytes; i++) same(in_device[i], in_host[i], "what the CPU sees in the device");
-  copy(fd, queue.handle, SLUICE_SDI_ADDR(1, 0), SLUICE_SDI_ADDR(0, kBytes), kBytes);
-  copy(fd, queue.handle, SLUICE_SDI_ADDR(1, 0), SLUICE_SDI_ADDR(2, 0), kBytes);
+  copy(fd, queue, SLUICE_SDI_ADDR(1, 0), SLUICE_SDI_ADDR(0, kBytes), kBytes);
+  copy(fd, queue, SLUICE_SDI_ADDR(1, 0), SLUICE_SDI_ADDR(2, 0), kBytes);
   same((unsigned long)memcmp(in_host, in_host + kBytes, kBytes), 0, "what came back");
   same((unsigned long)memcmp(in_host, in_pages, kBytes), 0, "what came back to pages");
+  close(fd);
 }
 
-static void a_board_of_the_platform_bus_is_reset(void) {
-  const int fd = open_board(SDI_NAME);
+static void a_board_of_the_platform_bus_copies(void) { board_copies(SDI_NAME); }
+
+void reset_board(const char* name) {
+  const int fd = open_board(name);
   if (fd < 0) return;
-  struct sluice_queue queue = {
-      .size = sizeof(queue), .flags = SLUICE_QUEUE_KERNEL, .n_entries = 16, .n_segments = 4};
-  same((unsigned long)call(fd, SLUICE_IOC_QUEUE, &queue), 0, "QUEUE");
+  const unsigned queue = make_queue(fd);
   struct sluice_reset reset = {.size = sizeof(reset)};
   same((unsigned long)call(fd, SLUICE_IOC_RESET, &reset), 0, "RESET");
   struct sluice_sdi_completion done;
   struct sluice_wait wait = {.size = sizeof(wait),
-                             .queue = queue.handle,
+                             .queue = queue,
                              .count = 1,
                              .completions = (uintptr_t)&done};
   same((unsigned long)call(fd, SLUICE_IOC_WAIT, &wait), ECONNRESET, "WAIT of a queue from before");
   close(fd);
+}
+
+static void a_board_of_the_platform_bus_is_reset(void) {
+  reset_board(SDI_NAME);
   a_board_of_the_platform_bus_copies();
 }
 
@@ -386,6 +405,10 @@ static const struct {
     TEST(a_device_tree_makes_boards_with_the_interface),
     TEST(a_board_of_the_platform_bus_copies),
     TEST(a_board_of_the_platform_bus_is_reset),
+    TEST(a_line_is_shared_by_boards_with_queues),
+    TEST(boards_raise_a_line_at_the_same_time),
+    TEST(each_vector_is_an_edge_of_its_own),
+    TEST(interrupts_survive_resets_and_unbinding),
     TEST(memory_types_of_ram_are_refused),
     TEST(unbinding_takes_mappings_back_pci),
     TEST(unbinding_takes_mappings_back_platform),

@@ -1,5 +1,5 @@
 # check-arm64: sluice.ko, cross-built for Debian's arm64 kernel, in a QEMU guest of that architecture.
-# Packages of it are fetched once and not installed; the tests of the guest are one static C program.
+# Packages of it are fetched once and not installed; the tests of the guest are a static C program.
 ARM64 := $(O)/arm64
 ARM64_CROSS := aarch64-linux-gnu-
 ARM64_COPY := $(ARM64)/kbuild
@@ -20,9 +20,10 @@ $(ARM64_COPY)/sluice.ko: $(KERNEL_SRCS:%=$(ARM64_COPY)/%) | arm64-kernel
 		CF="-D__CHECK_ENDIAN__ -Wsparse-error" $(if $(V),,--silent) modules
 	$(Q)touch $@
 
-$(ARM64)/guest_tests: tests/arm64/guest.c kernel/uapi/sluice.h | $(O)/.need-arm64
+ARM64_TESTS := $(wildcard tests/arm64/*.c)
+$(ARM64)/guest_tests: $(ARM64_TESTS) tests/arm64/guest.h kernel/uapi/sluice.h kernel/uapi/sluice_sdi.h | $(O)/.need-arm64
 	$(call say,CC,$@)
-	$(Q)mkdir -p $(@D) && $(ARM64_CROSS)gcc -std=gnu11 -O2 -static $(WARN) -Ikernel/uapi -o $@ $<
+	$(Q)mkdir -p $(@D) && $(ARM64_CROSS)gcc -std=gnu11 -O2 -static $(WARN) -Ikernel/uapi -o $@ $(ARM64_TESTS)
 
 .PHONY: check-arm64
 check-arm64: $(ARM64_COPY)/sluice.ko $(ARM64)/guest_tests $(O)/bin/sluice-emu | $(O)/.need-kernel $(O)/.need-vm
