@@ -331,6 +331,7 @@ __m128 lane(V16 v) {
   const __m256 half = b < 2 ? v.lo : v.hi;
   return b % 2 ? _mm256_extractf128_ps(half, 1) : _mm256_castps256_ps128(half);
 }
+V16 from_halves(__m128i low, __m128i high) { return {_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)}; }
 // Each of four numbers four times.
 V16 spread(__m128 four) {
   return {_mm256_set_m128(_mm_shuffle_ps(four, four, 0x55), _mm_shuffle_ps(four, four, 0x00)),
@@ -355,14 +356,9 @@ void dot_groups(const std::byte* w, __m256i scales, const X* const* x, Sums* sum
 }
 __m128i fold_products(const Sums* s) { return fold4(s[0], s[1], s[2], s[3]); }
 
-// Four rows of four become columns.
-V16 transpose(V16 v) {
-  const __m256 even = _mm256_permute2f128_ps(v.lo, v.hi, 0x20), odd = _mm256_permute2f128_ps(v.lo, v.hi, 0x31);
-  const auto in_order = [](__m256 pairs) {
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
-  };
-  return {in_order(_mm256_unpacklo_ps(even, odd)), in_order(_mm256_unpackhi_ps(even, odd))};
-}
+#include "ops/kernels/rows.inc"
+
+// Each 128-bit lane by itself: four rows of four become columns.
 void transpose_in_lanes(__m256& a, __m256& b, __m256& c, __m256& d) {
   const __m256d ab_low = _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
   const __m256d ab_high = _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
@@ -373,13 +369,17 @@ void transpose_in_lanes(__m256& a, __m256& b, __m256& c, __m256& d) {
   c = _mm256_castpd_ps(_mm256_unpacklo_pd(ab_high, cd_high));
   d = _mm256_castpd_ps(_mm256_unpackhi_pd(ab_high, cd_high));
 }
-// The same in each 128-bit lane of four vectors.
 void transpose_in_lanes(V16* v) {
   transpose_in_lanes(v[0].lo, v[1].lo, v[2].lo, v[3].lo);
   transpose_in_lanes(v[0].hi, v[1].hi, v[2].hi, v[3].hi);
 }
 
-#include "ops/kernels/rows.inc"
+template <size_t kStride>
+const std::byte* four_blocks(const std::byte* w) {
+  return w;
+}
+
+#include "ops/kernels/row_by_row.inc"
 
 #include "ops/kernels/avx2/few.inc"
 
@@ -406,6 +406,17 @@ void matmul(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
   a.n == 1 ? rows_of_columns<F, 1>(a, row0, row1, 0) : few_columns<F>(a, row0, row1);
 }
 
+// The same where one column is multiplied row after row.
+size_t packed_single32_bytes(uint32_t k, uint32_t n) {
+  return n == 1 ? units32(k) * sizeof(Single32) : packed32_bytes(k, n);
+}
+void pack_single32(const MatmulArgs& a, uint32_t piece) { a.n == 1 ? Single32::pack(a) : pack_columns32(a, piece); }
+constexpr ColumnPacking kPackingSingle32 = {packed_single32_bytes, pack_pieces, pack_single32};
+template <typename F>
+void matmul_row_by_row(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
+  a.n == 1 ? multiply_row_by_row<F>(a, row0, row1) : few_columns<F>(a, row0, row1);
+}
+
 int32_t dot256(const int8_t* w, const int8_t* x) {
   Sums sums = zero_sums();
   for (int i = 0; i < 256; i += 32) sums = dot_q8(sums, load256(w + i), load256(x + i));
@@ -421,16 +432,16 @@ constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 2x3", nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 2x3", nullptr, nullptr, matmul_float<WeightF16>},
     {SLUICE_SDI_TYPE_BF16, "fma 2x3", nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q4_0, "maddubs 4x1, 1x8", &kPacking32, kept_bytes<Q4_0, 1>, matmul<Q4_0>},
-    {SLUICE_SDI_TYPE_Q4_1, "maddubs 4x1, 1x8", &kPacking32, kept_bytes<Q4_1, 1>, matmul<Q4_1>},
-    {SLUICE_SDI_TYPE_Q5_0, "maddubs 4x1, 1x8", &kPacking32, kept_bytes<Q5_0, 1>, matmul<Q5_0>},
-    {SLUICE_SDI_TYPE_Q5_1, "maddubs 4x1, 1x8", &kPacking32, kept_bytes<Q5_1, 1>, matmul<Q5_1>},
-    {SLUICE_SDI_TYPE_Q8_0, "maddubs 4x1, 1x8", &kPacking32, kept_bytes<Q8_0, 1>, matmul<Q8_0>},
-    {SLUICE_SDI_TYPE_Q2_K, "maddubs 4x1, 1x8", &kPacking256, kept_bytes<Q2_K, 1>, matmul<Q2_K>},
-    {SLUICE_SDI_TYPE_Q3_K, "maddubs 4x1, 1x8", &kPacking256, kept_bytes<Q3_K, 1>, matmul<Q3_K>},
-    {SLUICE_SDI_TYPE_Q4_K, "maddubs 4x1, 1x8", &kPacking256, kept_bytes<Q4_K, 1>, matmul<Q4_K>},
-    {SLUICE_SDI_TYPE_Q5_K, "maddubs 4x1, 1x8", &kPacking256, kept_bytes<Q5_K, 1>, matmul<Q5_K>},
-    {SLUICE_SDI_TYPE_Q6_K, "maddubs 4x1, 1x8", &kPacking256, kept_bytes<Q6_K, 1>, matmul<Q6_K>},
+    {SLUICE_SDI_TYPE_Q4_0, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q4_0>},
+    {SLUICE_SDI_TYPE_Q4_1, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q4_1>},
+    {SLUICE_SDI_TYPE_Q5_0, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q5_0>},
+    {SLUICE_SDI_TYPE_Q5_1, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q5_1>},
+    {SLUICE_SDI_TYPE_Q8_0, "maddubs 1x1, 1x8", &kPackingSingle32, kept_bytes<Q8_0>, matmul_row_by_row<Q8_0>},
+    {SLUICE_SDI_TYPE_Q2_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q2_K>},
+    {SLUICE_SDI_TYPE_Q3_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q3_K>},
+    {SLUICE_SDI_TYPE_Q4_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q4_K>},
+    {SLUICE_SDI_TYPE_Q5_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q5_K>},
+    {SLUICE_SDI_TYPE_Q6_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q6_K>},
 };
 
 }  // namespace

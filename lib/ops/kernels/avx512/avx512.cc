@@ -193,10 +193,40 @@ __m512i gather(const std::byte* w, const uint16_t* order) {
   return _mm512_permutex2var_epi16(_mm512_loadu_si512(w), _mm512_load_si512(order),
                                    _mm512_loadu_si512(w + 4 * kStride - 64));
 }
-// 16 bytes from kAt on of each of four blocks.
+// Four blocks that fit two vectors, read once: whatever is asked of them comes from registers.
+template <size_t kStride>
+struct InTwo {
+  __m512i low, high;
+  explicit InTwo(const std::byte* w) : low(_mm512_loadu_si512(w)), high(_mm512_loadu_si512(w + 4 * kStride - 64)) {
+    asm("" : "+v"(low), "+v"(high));  // or the compiler reads them again for each
+  }
+  __m512i gather(const uint16_t* order) const {
+    return _mm512_permutex2var_epi16(low, _mm512_load_si512(order), high);
+  }
+};
+template <size_t kStride>
+auto four_blocks(const std::byte* w) {
+  if constexpr (Gather<kStride, 0>::kInTwo) {
+    return InTwo<kStride>(w);
+  } else {
+    return w;
+  }
+}
+template <size_t kStride, size_t kAt>
+Bytes quarter(const InTwo<kStride>& w, int) {
+  static constexpr Gather<kStride, kAt> kGather(8);
+  return w.gather(kGather.order);
+}
+template <size_t kStride, size_t kAt>
+__m128i halves(const InTwo<kStride>& w) {
+  static constexpr Gather<kStride, kAt> kGather(1);
+  return _mm512_castsi512_si128(w.gather(kGather.order));
+}
+// 16 bytes from kAt on of each of four blocks. Of short blocks the two reads would overlap so much
+// that data from memory comes in more slowly than with four reads (measured).
 template <size_t kStride, size_t kAt>
 Bytes quarter(const std::byte* w, int) {
-  if constexpr (Gather<kStride, kAt>::kInTwo) {
+  if constexpr (Gather<kStride, kAt>::kInTwo && kStride > 20) {
     static constexpr Gather<kStride, kAt> kGather(8);
     return gather<kStride>(w, kGather.order);
   } else {
@@ -326,6 +356,8 @@ __m128i fold_products(const Sums* s) {
   return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
+#include "ops/kernels/rows.inc"
+
 // Rows become columns.
 V16 transpose(V16 v) {
   const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
@@ -343,7 +375,7 @@ void transpose_in_lanes(V16* v) {
   v[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high));
 }
 
-#include "ops/kernels/rows.inc"
+#include "ops/kernels/row_by_row.inc"
 
 #include "ops/kernels/avx512/few.inc"
 
@@ -355,16 +387,16 @@ constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 4x6", nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 4x6", nullptr, nullptr, matmul_float<WeightF16>},
     {SLUICE_SDI_TYPE_BF16, "fma 4x6", nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q4_0, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q4_0>, matmul<Q4_0>},
+    {SLUICE_SDI_TYPE_Q4_0, "vnni 1x1, 4x12, 4x48", &kPackingSingle32, row_by_row_bytes<Q4_0>, matmul_row_by_row<Q4_0>},
     {SLUICE_SDI_TYPE_Q4_1, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q4_1>, matmul<Q4_1>},
     {SLUICE_SDI_TYPE_Q5_0, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q5_0>, matmul<Q5_0>},
     {SLUICE_SDI_TYPE_Q5_1, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q5_1>, matmul<Q5_1>},
-    {SLUICE_SDI_TYPE_Q8_0, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q8_0>, matmul<Q8_0>},
+    {SLUICE_SDI_TYPE_Q8_0, "vnni 1x1, 4x12, 4x48", &kPackingSingle32, row_by_row_bytes<Q8_0>, matmul_row_by_row<Q8_0>},
     {SLUICE_SDI_TYPE_Q2_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q2_K>, matmul<Q2_K>},
     {SLUICE_SDI_TYPE_Q3_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q3_K>, matmul<Q3_K>},
-    {SLUICE_SDI_TYPE_Q4_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q4_K>, matmul<Q4_K>},
-    {SLUICE_SDI_TYPE_Q5_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q5_K>, matmul<Q5_K>},
-    {SLUICE_SDI_TYPE_Q6_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q6_K>, matmul<Q6_K>},
+    {SLUICE_SDI_TYPE_Q4_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q4_K>, matmul_row_by_row<Q4_K>},
+    {SLUICE_SDI_TYPE_Q5_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q5_K>, matmul_row_by_row<Q5_K>},
+    {SLUICE_SDI_TYPE_Q6_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q6_K>, matmul_row_by_row<Q6_K>},
 };
 
 constexpr Kernels kTable = {"avx512",
