@@ -158,16 +158,6 @@ static void sluice_chunk_arrays_free(struct sluice_mem *mem)
 	mem->bus = NULL;
 }
 
-/*
- * Between two of many pages: others wait for the CPU, and a reset for the caller, which holds the
- * board. -EINTR: the caller is being killed.
- */
-static int sluice_go_on(void)
-{
-	cond_resched();
-	return fatal_signal_pending(current) ? -EINTR : 0;
-}
-
 /* The DMA address of a chunk, if the board reaches the pages themselves and not a copy. */
 static int sluice_chunk_bus(struct sluice_mem *mem, u32 i)
 {
@@ -189,24 +179,29 @@ static int sluice_chunk_bus(struct sluice_mem *mem, u32 i)
 /*
  * A program that asks for more than there is gets an error: nobody is killed for
  * it, least of all somebody else, as memory of ours counts as no process's. For
- * the same reason a sixteenth of the machine's memory is left to others, whose
- * next small allocation would have to kill somebody.
+ * the same reason an eighth of the machine's memory is left to others, whose next
+ * small allocation would have to kill somebody.
  */
 static bool sluice_memory_is_short(u64 n_pages)
 {
-	long room = si_mem_available() - (long)(totalram_pages() / 16);
+	long room = si_mem_available() - (long)(totalram_pages() / 8);
 
 	return room < 0 || n_pages > (u64)room;
 }
 
-/* Before chunk @i of an object: others take memory, too, so this looks again now and then. */
-static int sluice_may_take(const struct sluice_mem *mem, u32 i)
+/*
+ * Before chunk @i of an object is taken or mapped: others wait for the CPU, and a
+ * reset for the caller, which holds the board; and others take memory, too, so
+ * this looks again now and then. -EINTR: the caller is being killed.
+ */
+static int sluice_go_on(const struct sluice_mem *mem, u32 i)
 {
 	bool look = IS_ALIGNED((u64)i << mem->chunk_shift, SZ_2M);
 
 	if (look && sluice_memory_is_short(sluice_mem_chunk_bytes(mem, i) >> PAGE_SHIFT))
 		return -ENOMEM;
-	return sluice_go_on();
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 static gfp_t sluice_host_gfp(const struct sluice_mem *mem)
@@ -226,7 +221,7 @@ static int sluice_alloc_coherent(struct sluice_mem *mem, u32 shift, gfp_t extra)
 
 	mem->chunk_shift = shift;
 	for (; !err && i < n; i++) {
-		err = sluice_may_take(mem, i);
+		err = sluice_go_on(mem, i);
 		if (err)
 			break;
 		mem->pages[i] = alloc_pages(gfp, get_order(sluice_mem_chunk_bytes(mem, i)));
@@ -262,7 +257,7 @@ static int sluice_alloc_pages(struct sluice_mem *mem)
 		return err;
 	mem->chunk_shift = PAGE_SHIFT;
 	for (got = 0; got < n; got++) {
-		err = sluice_may_take(mem, got);
+		err = sluice_go_on(mem, got);
 		if (err)
 			goto err_free;
 		mem->pages[got] = alloc_page(gfp);
@@ -275,7 +270,8 @@ static int sluice_alloc_pages(struct sluice_mem *mem)
 	if (err)
 		goto err_free;
 	for (mapped = 0; mapped < n; mapped++) {
-		err = sluice_go_on();
+		/* Mapping takes memory, too, of the kernel's own. */
+		err = sluice_go_on(mem, mapped);
 		if (!err)
 			err = sluice_chunk_bus(mem, mapped);
 		if (err)
