@@ -52,6 +52,7 @@ Result<std::unique_ptr<Engine>> make_engine(std::shared_ptr<const Model> model,
   options.max_sequences = static_cast<uint32_t>(settings.max_sequences);
   options.kv_tokens = settings.kv_tokens;
   options.kv_type = settings.kv_type;
+  options.huge_pages = settings.weights == "huge-pages";
   if (settings.arithmetic == "fast") options.arithmetic = Arithmetic::kFast;
   return Engine::create(std::move(model), options);
 }

@@ -47,6 +47,8 @@ const Setting kTable[] = {
      "of prompts; fast: weights quantized again to 8 bits, for machines with AMX"},
     {"kv_type", nullptr, "TYPE", &S::kv_type, 0, 0, "f16|bf16|q8_0",
      "how keys and values are kept"},
+    {"weights", nullptr, "PLACE", &S::weights, 0, 0, "mapped|huge-pages",
+     "where the CPU's weights are: in the file's mapping, or copied to memory in huge pages"},
     {"max_queue", nullptr, "N", &S::max_queue, 1, 65536, nullptr,
      "sequences that may wait; more are refused with status 503"},
     {"host", nullptr, "HOST", &S::host, 0, 0, nullptr, "address to listen on"},

@@ -28,6 +28,7 @@ struct Settings {
   uint64_t kv_tokens = 0;
   std::string arithmetic = "exact";
   std::string kv_type = "f16";
+  std::string weights = "mapped";
   uint64_t max_queue = 128;
 
   std::string host = "127.0.0.1";

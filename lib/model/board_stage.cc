@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <map>
 
 #include <sluice/queue.hpp>
 
 #include "core/aligned.h"
 #include "model/stage.h"
+#include "model/weight_plan.h"
 #include "stream/device_writer.h"
 
 namespace sluice {
@@ -21,7 +21,6 @@ namespace {
 // Segments of the queue beyond the model's own.
 enum : uint16_t { kSegmentIo = kNumSegments, kSegmentStaging, kNumBoardSegments };
 
-constexpr uint64_t kTensorAlignment = 256;  // bytes, in device memory
 constexpr uint64_t kPage = 4096;
 
 uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -37,32 +36,14 @@ std::vector<uint32_t> bucket_sizes(uint32_t max_tokens) {
   return sizes;
 }
 
-// Where the tensors that the lists name go in device memory, in the order of their first mention.
-class WeightPlan {
- public:
-  uint64_t place(const GgufTensor& tensor) {
-    const auto [it, is_new] = offsets_.try_emplace(&tensor, size_);
-    if (is_new) {
-      order_.push_back(&tensor);
-      size_ = round_up(size_ + tensor.n_bytes, kTensorAlignment);
-    }
-    return it->second;
+std::vector<Transfer> transfers_of(const WeightPlan& weights, const GgufFile& file) {
+  std::vector<Transfer> out;
+  for (const GgufTensor* t : weights.order()) {
+    out.push_back({t->n_bytes, weights.offset(*t),
+                   [&file, t](uint64_t offset, auto to) { return file.read(*t, offset, to); }});
   }
-  uint64_t size() const { return size_; }
-  std::vector<Transfer> transfers(const GgufFile& file) const {
-    std::vector<Transfer> out;
-    for (const GgufTensor* t : order_) {
-      out.push_back({t->n_bytes, offsets_.at(t),
-                     [&file, t](uint64_t offset, auto to) { return file.read(*t, offset, to); }});
-    }
-    return out;
-  }
-
- private:
-  std::map<const GgufTensor*, uint64_t> offsets_;
-  std::vector<const GgufTensor*> order_;
-  uint64_t size_ = 0;
-};
+  return out;
+}
 
 Result<Program> compile(const LoadedModel& model, const StageOptions& options, uint32_t n_tokens,
                         WeightPlan& weights, bool fast = false) {
@@ -184,7 +165,7 @@ Result<void> BoardStage::add_staging() {
 }
 
 Result<void> BoardStage::load_weights() {
-  const auto transfers = weights_.transfers(model_.file());
+  const auto transfers = transfers_of(weights_, model_.file());
   const auto& constants = model_.architecture().constants();
   const uint64_t total = weights_.size() + constants.size();
   DeviceWriter writer;

@@ -70,6 +70,7 @@ sluice::EngineOptions engine_options(const sluice_options& o) {
   if (o.device) out.device = o.device;
   if (o.kv_type) out.kv_type = o.kv_type;
   if (o.fast) out.arithmetic = sluice::Arithmetic::kFast;
+  out.huge_pages = o.huge_pages != 0;
   if (o.max_batch_tokens) out.max_batch_tokens = o.max_batch_tokens;
   return out;
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stage that this process computes itself: weights stay where the file is mapped.
+// The stage that this process computes itself: weights stay where the file is mapped, or are copied
+// to huge pages.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <map>
 
 #include "core/aligned.h"
 #include "model/stage.h"
+#include "model/weight_plan.h"
 
 namespace sluice {
 namespace {
@@ -13,9 +17,8 @@ namespace {
 // Tells an observer of the f32 rows that matrices are multiplied with.
 class MatmulWatch {
  public:
-  MatmulWatch(const GgufFile& file, MatmulObserver observer) : observer_(std::move(observer)) {
-    for (const GgufTensor& t : file.tensors()) matrices_[file.data(t).data()] = &t;
-  }
+  MatmulWatch(std::map<const std::byte*, const GgufTensor*> matrices, MatmulObserver observer)
+      : observer_(std::move(observer)), matrices_(std::move(matrices)) {}
   void operator()(const Operands& o, const RunContext& c) {
     if (o.command->op == SLUICE_SDI_OP_QUANTIZE) quantized_[o.dst->data] = o.src[0];
     if (o.command->op != SLUICE_SDI_OP_MATMUL) return;
@@ -53,14 +56,36 @@ class CpuStage final : public Stage {
   float* floats(uint64_t offset) const {
     return reinterpret_cast<float*>(scratch_.data() + offset);
   }
+  // Copies what is planned to huge pages. ECANCELED.
+  Result<void> copy_weights(const GgufFile& file, const WeightPlan& plan,
+                            const LoadProgress& progress);
+
   Executor executor_;
-  PageBuffer scratch_, kv_, logits_;
+  PageBuffer weights_, scratch_, kv_, logits_;
   uint32_t lists_[2] = {};  // exact, fast
   uint64_t x_offset_ = 0;
   size_t dim_ = 0, n_vocab_ = 0;
   size_t n_tokens_ = 0, n_outputs_ = 0;  // of the last step
   std::vector<uint32_t> words_;
 };
+
+Result<void> CpuStage::copy_weights(const GgufFile& file, const WeightPlan& plan,
+                                    const LoadProgress& progress) {
+  constexpr uint64_t kPiece = uint64_t{8} << 20;  // between two words of progress
+  SLUICE_TRY(weights_, PageBuffer::allocate(plan.size()));
+  uint64_t done = 0;
+  for (const GgufTensor* t : plan.order()) {
+    for (uint64_t at = 0; at < t->n_bytes; at += kPiece) {
+      const uint64_t n = std::min(kPiece, t->n_bytes - at);
+      SLUICE_CHECK(file.read(*t, at, {weights_.data() + plan.offset(*t) + at, n}));
+      done += n;
+      if (progress && !progress(done, plan.size())) {
+        return fail(ECANCELED, "loading was cancelled");
+      }
+    }
+  }
+  return {};
+}
 
 Result<void> CpuStage::set_up(const LoadedModel& model, const StageOptions& options) {
   const GgufFile& file = model.file();
@@ -71,7 +96,10 @@ Result<void> CpuStage::set_up(const LoadedModel& model, const StageOptions& opti
   compile.kv_format = options.kv_format;
   compile.first_layer = options.first_layer;
   compile.end_layer = options.end_layer;
-  compile.place = [&](const GgufTensor& t) { return file.data_offset() + t.offset; };
+  WeightPlan copy;
+  compile.place = [&](const GgufTensor& t) {
+    return options.huge_pages ? copy.place(t) : file.data_offset() + t.offset;
+  };
   SLUICE_TRY(const Program program, model.architecture().compile(compile));
   SLUICE_TRY(scratch_, PageBuffer::allocate(program.scratch_bytes));
   SLUICE_TRY(kv_, PageBuffer::allocate(program.kv_bytes));
@@ -82,11 +110,16 @@ Result<void> CpuStage::set_up(const LoadedModel& model, const StageOptions& opti
   dim_ = model.info().dim;
   n_vocab_ = model.info().n_vocab;
 
+  std::span<const std::byte> weights = file.bytes();
+  if (options.huge_pages) {
+    SLUICE_CHECK(copy_weights(file, copy, options.progress));
+    weights = {weights_.data(), weights_.size()};
+  }
+
   // Read-only segments: the validator lets no command write to them.
-  const auto bytes = file.bytes();
   const auto& constants = model.architecture().constants();
   SegmentTable segments(kNumSegments);
-  segments[kSegmentWeights] = {const_cast<std::byte*>(bytes.data()), bytes.size(), false};
+  segments[kSegmentWeights] = {const_cast<std::byte*>(weights.data()), weights.size(), false};
   segments[kSegmentConstants] = {const_cast<std::byte*>(constants.data()), constants.size(), false};
   segments[kSegmentScratch] = {scratch_.data(), scratch_.size(), true};
   segments[kSegmentKv] = {kv_.data(), kv_.size(), true};
@@ -102,7 +135,14 @@ Result<void> CpuStage::set_up(const LoadedModel& model, const StageOptions& opti
     }
     lists_[fast] = *handle;
   }
-  if (options.observer) executor_.observe(MatmulWatch(file, options.observer));
+  if (options.observer) {
+    std::map<const std::byte*, const GgufTensor*> matrices;
+    for (const GgufTensor& t : file.tensors()) {
+      const uint64_t at = compile.place(t);
+      if (at < weights.size()) matrices[weights.data() + at] = &t;  // or no list names it
+    }
+    executor_.observe(MatmulWatch(std::move(matrices), options.observer));
+  }
   return {};
 }
 

@@ -143,6 +143,7 @@ Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& option
   stage.n_slots = n_slots;
   stage.kv_format = &kv_format;
   stage.fast = options.arithmetic == Arithmetic::kFast;
+  stage.huge_pages = options.huge_pages;
   stage.observer = options.observer;
   stage.timeout = options.device_timeout;
   stage.progress = options.progress;

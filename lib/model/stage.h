@@ -28,8 +28,10 @@ struct StageOptions {
   uint32_t max_sequences = 0;
   uint32_t n_slots = 0;  // whole blocks
   const Format* kv_format = nullptr;
-  bool fast = false;  // steps may ask for fast arithmetic
+  bool fast = false;        // steps may ask for fast arithmetic
+  bool huge_pages = false;  // of the CPU: a copy of the weights
   MatmulObserver observer;
+  LoadProgress progress;
 };
 
 class Stage {
@@ -53,7 +55,6 @@ Result<std::unique_ptr<Stage>> make_cpu_stage(const LoadedModel& model, const St
 
 struct BoardStageOptions : StageOptions {
   std::chrono::nanoseconds timeout{};  // of a step
-  LoadProgress progress;
 };
 
 Result<std::unique_ptr<Stage>> make_board_stage(const LoadedModel& model,

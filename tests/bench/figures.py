@@ -5,7 +5,8 @@
 import re
 import statistics
 
-TITLES = {"sluice": "Sluice", "sluice_fast": "Sluice, fast", "sluice run": "`sluice run`", "stock": "stock", "ik": "ik", "ik_repacked": "ik, repacked"}
+TITLES = {"sluice": "Sluice", "sluice_fast": "Sluice, fast", "sluice_huge": "Sluice, huge pages", "sluice run": "`sluice run`",
+          "stock": "stock", "ik": "ik", "ik_repacked": "ik, repacked"}
 
 
 def number(value):

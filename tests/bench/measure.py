@@ -16,7 +16,7 @@ OWN = "sluice"
 TURN_LIMIT = 200  # seconds that one measurement may take
 # Seconds after a peer's turn: its threads go on polling for work for a while. Ours sleep at once, and
 # those of OpenMP, which ik_llama.cpp has, soon.
-PAUSE = {OWN: 0, "sluice_fast": 0, "ik": 0.1, "ik_repacked": 0.1}
+PAUSE = {OWN: 0, "sluice_fast": 0, "sluice_huge": 0, "ik": 0.1, "ik_repacked": 0.1}
 LONGEST_PAUSE = 0.6
 STOCK = Path("e2e", "peer", "node_modules", "@node-llama-cpp", "linux-x64")
 

@@ -96,7 +96,7 @@ def add_shares(row, bytes_per_s, macs_per_s):
 # --- every format, beside all peers ----------------------------------------------------------------------
 
 def formats_steps(bench):
-    return [(f"{name_of(bench)} {kind} beside all peers", 65 if bench.ik_peer else 33) for kind in formats_of(bench)]
+    return [(f"{name_of(bench)} {kind} beside all peers", 70 if bench.ik_peer else 38) for kind in formats_of(bench)]
 
 
 def formats(bench):
@@ -110,9 +110,10 @@ def formats(bench):
         # Right before and right after: the read rate of a virtual machine's memory comes and goes.
         around = [bench.limits(need["bytes"])]
         command = ("bench", path, n_prompt, n_decode, bench.threads)
-        # The other arithmetic is for prompts alone.
-        peers = {**bench.peers(*command), "sluice_fast": [bench.program("sluice-peer"), "--fast", *command]}
-        found = bench.take_turns(peers, plan, {"decode": ["sluice_fast"]})
+        # The other arithmetic is for prompts alone, and the place of the weights matters where they are read often.
+        peers = {**bench.peers(*command), "sluice_fast": [bench.program("sluice-peer"), "--fast", *command],
+                 "sluice_huge": [bench.program("sluice-peer"), "--huge-pages", *command]}
+        found = bench.take_turns(peers, plan, {"decode": ["sluice_fast"], "prefill": ["sluice_huge"]})
         limits = middle([*around, bench.limits(need["bytes"])])
         row = {"name": name_of(bench), "format": kind, "n_prompt": n_prompt, "n_decode": n_decode, **need, "limits": limits,
                **{what: compare(rates(found[what], what)) for what, _ in plan}}

@@ -22,14 +22,11 @@ T must(sluice::Result<T> result) {
 
 class Sluice {
  public:
-  Sluice(std::string device, sluice::Arithmetic arithmetic)
-      : device_(std::move(device)), arithmetic_(arithmetic) {}
+  explicit Sluice(sluice::EngineOptions options) : options_(std::move(options)) {}
   void load(const char* path) { model_ = must(sluice::Model::load(path)); }
 
   void context(uint32_t n_ctx, uint32_t n_batch, uint32_t n_threads, uint32_t n_sequences) {
-    sluice::EngineOptions options;
-    options.device = device_;
-    options.arithmetic = arithmetic_;
+    sluice::EngineOptions options = options_;
     options.n_threads = n_threads;
     options.max_batch_tokens = n_batch;
     options.max_sequences = n_sequences;
@@ -59,8 +56,7 @@ class Sluice {
   }
 
  private:
-  std::string device_;
-  sluice::Arithmetic arithmetic_;
+  sluice::EngineOptions options_;
   std::shared_ptr<const sluice::Model> model_;
   std::unique_ptr<sluice::Engine> engine_;
   std::vector<sluice::Sequence> sequences_;
@@ -69,19 +65,23 @@ class Sluice {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string device = "cpu";
-  auto arithmetic = sluice::Arithmetic::kExact;
+  sluice::EngineOptions options;
+  options.device = "cpu";
   int skip = 1;
   if (skip + 1 < argc && std::string(argv[skip]) == "--device") {
-    device = argv[skip + 1];
+    options.device = argv[skip + 1];
     skip += 2;
   }
   if (skip < argc && std::string(argv[skip]) == "--fast") {
-    arithmetic = sluice::Arithmetic::kFast;
+    options.arithmetic = sluice::Arithmetic::kFast;
     ++skip;
   }
-  Sluice side(device, arithmetic);
+  if (skip < argc && std::string(argv[skip]) == "--huge-pages") {
+    options.huge_pages = true;
+    ++skip;
+  }
+  Sluice side(options);
   if (peer::run(side, argc - skip, argv + skip)) return 0;
-  peer::usage("sluice-peer [--device DEVICE] [--fast]");
+  peer::usage("sluice-peer [--device DEVICE] [--fast] [--huge-pages]");
   return 2;
 }

@@ -75,6 +75,10 @@ class Run(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("--kv-type: q4_0 not in {f16,bf16,q8_0}", done.stderr)
 
+    def test_weights_may_be_in_huge_pages(self):
+        done = sluice("run", "-p", "Once upon a time", "-n", "8", "--temp", "0", "--huge-pages")
+        self.assertEqual(done.stdout, "Once upon a time there was a man who had a daughter\n")
+
     def test_fast_arithmetic_costs_next_to_nothing(self):
         with tempfile.TemporaryDirectory() as folder:
             model = os.path.join(folder, "q8.gguf")

@@ -143,6 +143,14 @@ class StartTest(unittest.TestCase):
             ("of the flags", 200),
         )
 
+    def test_weights_may_be_in_huge_pages(self):
+        request = {"prompt": "Once upon a time", "max_tokens": 8, "temperature": 0}
+        for place in ("mapped", "huge-pages"):
+            with Daemon("--weights", place) as daemon:
+                text = daemon.post("/v1/completions", request).json()["choices"][0]["text"]
+                self.assertEqual(text, " there was a man who had a daughter")
+        self.assertIn("weights", self.fails(2, "--weights", "on-disk"))
+
     def test_the_shipped_settings_file_shows_the_defaults(self):
         with open(os.path.join(ROOT, "daemon/systemd/sluiced.toml"), encoding="utf-8") as file:
             text = file.read()

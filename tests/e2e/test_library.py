@@ -59,6 +59,9 @@ class Examples(unittest.TestCase):
             self.assertEqual(done.returncode, status, done.stderr)
             self.assertEqual(done.stdout[:84], beginning)
         self.assertIn("unknown type of KV cache 'q4_0', expected f16, bf16, q8_0", done.stderr)
+        options = "&(struct sluice_options){.size = sizeof(struct sluice_options), .huge_pages = 1}"
+        program = self.compile("story.c", text.replace("model, NULL", "model, " + options), "cc", "-std=c11")
+        self.assertEqual(self.run_program(program).stdout, blocks("text")["0"])
 
     def test_cpp_pair(self):
         program = self.compile("pair.cc", blocks("cpp")["pair.cc"], "c++", "-std=c++20")

@@ -186,6 +186,36 @@ Test(engine, same_bits_in_company) {
   for (size_t i = 0; i < 3; ++i) cr_expect(same_bits(alone[i], together[i]), "text %zu", i);
 }
 
+// A copy of the weights computes what the mapped file does, and says how far it is.
+Test(engine, weights_in_huge_pages_are_the_same) {
+  const auto tokens = some_tokens(9, subject_vocab());
+  EngineOptions options;
+  options.huge_pages = true;
+  uint64_t last = 0, whole = 0, n_calls = 0;
+  options.progress = [&](uint64_t done, uint64_t total) {
+    cr_assert(done > last && done <= total);
+    last = done, whole = total, ++n_calls;
+    return true;
+  };
+  std::vector<std::string> seen;
+  options.observer = [&](const std::string& tensor, std::span<const float>) {
+    seen.push_back(tensor);
+  };
+  const auto copied = all_logits(options, tokens, 512, 48);
+  cr_expect(n_calls > 1 && whole - last < 256 * n_calls, "%lu of %lu", last, whole);
+
+  EngineOptions mapped;
+  std::vector<std::string> expected;
+  mapped.observer = [&](const std::string& tensor, std::span<const float>) {
+    expected.push_back(tensor);
+  };
+  cr_expect(same_bits(copied, all_logits(mapped, tokens, 512, 48)));
+  cr_expect(!seen.empty() && seen == expected);
+
+  options.progress = [](uint64_t, uint64_t) { return false; };
+  cr_expect(is_error(Engine::create(subject(), options), ECANCELED, {"cancelled"}));
+}
+
 namespace {
 
 EngineOptions keeping(const std::string& kv_type, const char* isa = "", unsigned n_threads = 0) {

@@ -61,6 +61,9 @@ void add_engine_options(CLI::App& app, EngineFlags& flags) {
       ->check(CLI::IsMember(kv_types()))
       ->type_name("TYPE")
       ->capture_default_str();
+  app.add_flag("--huge-pages", flags.options.huge_pages,
+               "copy the CPU's weights to memory in huge pages; loading takes longer, and no other "
+               "process shares them");
   auto* exact = app.add_flag_callback(
       "--exact", [&flags] { flags.options.arithmetic = Arithmetic::kExact; },
       "the same bits on every machine (the default)");

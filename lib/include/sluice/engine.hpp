@@ -52,8 +52,8 @@ class Model {
   virtual const std::shared_ptr<const Tokenizer>& tokenizer() const = 0;
 };
 
-// Called while weights are loaded into a board, with bytes done and in total; false cancels
-// (ECANCELED).
+// Called while weights are loaded into a board, or copied for huge_pages, with bytes done and in
+// total; false cancels (ECANCELED).
 using LoadProgress = std::function<bool(uint64_t done, uint64_t total)>;
 
 // Sees a row of activations that a matrix of the model is multiplied with, before any rounding to
@@ -93,6 +93,9 @@ struct EngineOptions {
                            // and a batch
   // How keys and values are kept: one of kv_types(). q8_0 takes heads of 32 numbers or a multiple.
   std::string kv_type = "f16";
+  // The CPU's weights are a copy in memory of the process, in huge pages as far as the kernel has
+  // any, and not the file's mapping, which processes share and which is there at once.
+  bool huge_pages = false;
 };
 
 // "f16", "bf16" (2 bytes a number) and "q8_0" (34 bytes for 32).

@@ -75,7 +75,8 @@ struct sluice_options {
                                 numbers or a multiple); NULL: "f16" */
   uint32_t fast;             /* not 0: prompts with weights quantized again to 8 bits, which is for
                                 machines with AMX; else all is exact */
-  uint32_t reserved;         /* 0 */
+  uint32_t huge_pages; /* not 0: weights in memory of the process, in huge pages, instead of the
+                          file's mapping */
 };
 
 /*

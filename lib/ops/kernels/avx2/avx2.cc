@@ -410,7 +410,9 @@ void matmul(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
 size_t packed_single32_bytes(uint32_t k, uint32_t n) {
   return n == 1 ? units32(k) * sizeof(Single32) : packed32_bytes(k, n);
 }
-void pack_single32(const MatmulArgs& a, uint32_t piece) { a.n == 1 ? Single32::pack(a) : pack_columns32(a, piece); }
+void pack_single32(const MatmulArgs& a, uint32_t piece) {
+  a.n == 1 ? Single32::pack(a) : pack_columns32(a, piece);
+}
 constexpr ColumnPacking kPackingSingle32 = {packed_single32_bytes, pack_pieces, pack_single32};
 template <typename F>
 void matmul_row_by_row(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
@@ -436,7 +438,8 @@ constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_Q4_1, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q4_1>},
     {SLUICE_SDI_TYPE_Q5_0, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q5_0>},
     {SLUICE_SDI_TYPE_Q5_1, "maddubs 4x1, 1x8", &kPacking32, nullptr, matmul<Q5_1>},
-    {SLUICE_SDI_TYPE_Q8_0, "maddubs 1x1, 1x8", &kPackingSingle32, kept_bytes<Q8_0>, matmul_row_by_row<Q8_0>},
+    {SLUICE_SDI_TYPE_Q8_0, "maddubs 1x1, 1x8", &kPackingSingle32, kept_bytes<Q8_0>,
+     matmul_row_by_row<Q8_0>},
     {SLUICE_SDI_TYPE_Q2_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q2_K>},
     {SLUICE_SDI_TYPE_Q3_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q3_K>},
     {SLUICE_SDI_TYPE_Q4_K, "maddubs 4x1, 1x8", &kPacking256, nullptr, matmul<Q4_K>},

@@ -197,7 +197,8 @@ __m512i gather(const std::byte* w, const uint16_t* order) {
 template <size_t kStride>
 struct InTwo {
   __m512i low, high;
-  explicit InTwo(const std::byte* w) : low(_mm512_loadu_si512(w)), high(_mm512_loadu_si512(w + 4 * kStride - 64)) {
+  explicit InTwo(const std::byte* w)
+      : low(_mm512_loadu_si512(w)), high(_mm512_loadu_si512(w + 4 * kStride - 64)) {
     asm("" : "+v"(low), "+v"(high));  // or the compiler reads them again for each
   }
   __m512i gather(const uint16_t* order) const {
@@ -387,16 +388,21 @@ constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 4x6", nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 4x6", nullptr, nullptr, matmul_float<WeightF16>},
     {SLUICE_SDI_TYPE_BF16, "fma 4x6", nullptr, nullptr, matmul_float<WeightBf16>},
-    {SLUICE_SDI_TYPE_Q4_0, "vnni 1x1, 4x12, 4x48", &kPackingSingle32, row_by_row_bytes<Q4_0>, matmul_row_by_row<Q4_0>},
+    {SLUICE_SDI_TYPE_Q4_0, "vnni 1x1, 4x12, 4x48", &kPackingSingle32, row_by_row_bytes<Q4_0>,
+     matmul_row_by_row<Q4_0>},
     {SLUICE_SDI_TYPE_Q4_1, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q4_1>, matmul<Q4_1>},
     {SLUICE_SDI_TYPE_Q5_0, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q5_0>, matmul<Q5_0>},
     {SLUICE_SDI_TYPE_Q5_1, "vnni 4x1, 4x12, 4x48", &kPacking32, strip_bytes<Q5_1>, matmul<Q5_1>},
-    {SLUICE_SDI_TYPE_Q8_0, "vnni 1x1, 4x12, 4x48", &kPackingSingle32, row_by_row_bytes<Q8_0>, matmul_row_by_row<Q8_0>},
+    {SLUICE_SDI_TYPE_Q8_0, "vnni 1x1, 4x12, 4x48", &kPackingSingle32, row_by_row_bytes<Q8_0>,
+     matmul_row_by_row<Q8_0>},
     {SLUICE_SDI_TYPE_Q2_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q2_K>, matmul<Q2_K>},
     {SLUICE_SDI_TYPE_Q3_K, "vnni 4x1, 4x12, 4x48", &kPacking256, strip_bytes<Q3_K>, matmul<Q3_K>},
-    {SLUICE_SDI_TYPE_Q4_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q4_K>, matmul_row_by_row<Q4_K>},
-    {SLUICE_SDI_TYPE_Q5_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q5_K>, matmul_row_by_row<Q5_K>},
-    {SLUICE_SDI_TYPE_Q6_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q6_K>, matmul_row_by_row<Q6_K>},
+    {SLUICE_SDI_TYPE_Q4_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q4_K>,
+     matmul_row_by_row<Q4_K>},
+    {SLUICE_SDI_TYPE_Q5_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q5_K>,
+     matmul_row_by_row<Q5_K>},
+    {SLUICE_SDI_TYPE_Q6_K, "vnni 1x1, 4x12, 4x48", &kPackingSingle256, row_by_row_bytes<Q6_K>,
+     matmul_row_by_row<Q6_K>},
 };
 
 constexpr Kernels kTable = {"avx512",
