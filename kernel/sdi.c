@@ -380,6 +380,8 @@ void sluice_sdi_stop(struct sluice_sdi *sdi)
 
 void sluice_sdi_destroy(struct sluice_sdi *sdi)
 {
+	/* Whoever wanted the queues to be looked after just when that ended may have come late. */
+	sluice_watchdog_stop(sdi);
 	kfree(sdi);
 }
 

@@ -141,6 +141,8 @@ void sluice_sdi_irq_disconnect(struct sluice_sdi *sdi)
 {
 	if (sdi->mode == SLUICE_IRQ_POLL)
 		return;
+	/* A line that we hear no more is let go, or its neighbours are interrupted for nothing. */
+	sluice_sdi_write64(sdi, SLUICE_SDI_PAGE_CONTROL, SLUICE_CONTROL_AT(irq_mask), U64_MAX);
 	sluice_sdi_vectors_free(sdi);
 	sdi->mode = SLUICE_IRQ_POLL;
 }

@@ -91,7 +91,7 @@ Result<Mapping> Device::map(uint32_t window, uint64_t offset, uint64_t length, M
                             bool read_only) const {
   SLUICE_TRY(const Transport::Range range,
              transport_->map(window, offset, length, type, read_only));
-  return Mapping(range.data, range.size, !read_only);
+  return Mapping(range.data, range.size, !read_only, range.name);
 }
 
 Result<uint64_t> Device::update_register(uint32_t window, uint64_t offset, uint64_t mask,

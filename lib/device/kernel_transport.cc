@@ -257,7 +257,7 @@ Result<Transport::Range> KernelTransport::map_cookie(uint64_t cookie, uint64_t l
                                                      bool read_only, const std::string& what) {
   void* data = ::mmap(nullptr, length, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_SHARED, fd_,
                       static_cast<off_t>(cookie));
-  if (data != MAP_FAILED) return Range{data, length};
+  if (data != MAP_FAILED) return Range{data, length, what};
   const int code = errno;
   if (code == EACCES) return fail(code, fmt::format("{}: can only be mapped read-only", what));
   if (code == EBUSY && info()) {

@@ -35,7 +35,7 @@ Result<Mapping> Memory::map(uint64_t offset, uint64_t length, MemoryType type,
   if (length == 0 && offset < size_) length = size_ - offset;
   SLUICE_TRY(const Transport::Range range,
              transport_->map_object(handle_, offset, length, type, read_only));
-  return Mapping(range.data, range.size, !read_only);
+  return Mapping(range.data, range.size, !read_only, range.name);
 }
 
 Result<int> Memory::export_dmabuf(bool writable) const {

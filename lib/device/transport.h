@@ -11,10 +11,12 @@ namespace sluice {
 
 class Transport {
  public:
-  // A mapped range, to be given to munmap(). `data` is at the offset that was asked for.
+  // A mapped range, to be given to munmap(). `data` is at the offset that was asked for. `name`
+  // says to people what it is a range of.
   struct Range {
     void* data = nullptr;
     size_t size = 0;
+    std::string name;
   };
   struct Object {
     uint32_t handle = 0;

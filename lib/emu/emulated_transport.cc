@@ -74,12 +74,12 @@ Result<uint64_t> check_range(const std::string& what, uint64_t size, uint64_t of
   return (length + kPage - 1) / kPage * kPage;
 }
 
-Result<Transport::Range> map_file(const Fd& file, uint64_t offset, uint64_t length,
-                                  bool read_only) {
+Result<Transport::Range> map_file(const Fd& file, uint64_t offset, uint64_t length, bool read_only,
+                                  const std::string& what) {
   void* data = ::mmap(nullptr, length, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_SHARED,
                       file.get(), static_cast<off_t>(offset));
   if (data == MAP_FAILED) return fail_errno(errno, "emulated board", "map memory");
-  return Transport::Range{data, length};
+  return Transport::Range{data, length, what};
 }
 
 }  // namespace
@@ -272,7 +272,7 @@ Result<Transport::Range> EmulatedTransport::map(uint32_t index, uint64_t offset,
     }
   }
   if (!read_only) return fail(EPERM, where(index) + ": can be mapped read-only");
-  return map_file(window_file_, offset, bytes, true);
+  return map_file(window_file_, offset, bytes, true, where(index));
 }
 
 Result<uint64_t> EmulatedTransport::arm_interrupt() {
@@ -326,9 +326,9 @@ Result<Transport::Range> EmulatedTransport::map_object(uint32_t handle, uint64_t
   if (!can_map_as(object->kind, type)) {
     return fail(EOPNOTSUPP, fmt::format("memory {}: has no such memory type", handle));
   }
-  SLUICE_TRY(const uint64_t bytes,
-             check_range(fmt::format("memory {}", handle), object->size, offset, length));
-  return map_file(object->file, offset, bytes, read_only);
+  const std::string what = fmt::format("memory {}", handle);
+  SLUICE_TRY(const uint64_t bytes, check_range(what, object->size, offset, length));
+  return map_file(object->file, offset, bytes, read_only, what);
 }
 
 void EmulatedTransport::free(uint32_t handle) {

@@ -59,7 +59,7 @@ class MemoryTransport final : public Transport {
         mmap(nullptr, pages + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect(static_cast<char*>(at) + pages, kPage, PROT_NONE);
     if (read_only) mprotect(at, pages, PROT_READ);
-    return Range{at, size_};
+    return Range{at, size_, "memory: window 0"};
   }
   Result<uint64_t> arm_interrupt() override { return fail(ENXIO, "no interrupt"); }
   Result<std::optional<uint64_t>> wait_interrupt(std::chrono::milliseconds) override {
@@ -168,7 +168,8 @@ Test(mapping, keeps_to_its_bounds) {
   cr_assert(same(mapping->size(), 256));
   cr_assert(mapping->read(252).has_value());
   for (const uint64_t offset : {uint64_t{256}, uint64_t{4096}, ~uint64_t{3}}) {
-    cr_assert(is_error(mapping->read(offset), ERANGE, {"past the end"}));
+    cr_assert(
+        is_error(mapping->read(offset), ERANGE, {"mapping of memory: window 0", "past the end"}));
     cr_assert(is_error(mapping->write(offset, 0), ERANGE, {"past the end"}));
   }
   cr_assert(is_error(mapping->read(2), EINVAL, {}));

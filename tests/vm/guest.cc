@@ -159,6 +159,21 @@ Unbound::~Unbound() {
   }
 }
 
+void is_taken_back(sluice::Mapping& mapping, const std::string& path) {
+  std::byte bytes[64] = {};
+  for (const uint64_t offset : {0x0, 0x40, 0xfc0}) {
+    const std::string place = fmt::format("offset {:#x}:", offset);
+    const auto words = {path.c_str(), place.c_str(), "taken back"};
+    for (const unsigned width : {8u, 16u, 32u, 64u}) {
+      must_fail(mapping.read(offset, width), ECONNRESET, words);
+      must_fail(mapping.write(offset, 1, width), ECONNRESET, words);
+    }
+    must_fail(mapping.copy_in(offset, bytes), ECONNRESET, words);
+    must_fail(mapping.copy_out(offset, bytes), ECONNRESET, words);
+  }
+  must_fail(mapping.read(mapping.size()), ERANGE, {path.c_str(), "past the end"});
+}
+
 std::string node_of(const std::string& bus_name) {
   for (const auto& board : must(sluice::Device::list())) {
     if (board.name == bus_name) return board.path;

@@ -100,6 +100,9 @@ class Unbound {
  private:
   const char* bus_name_;
 };
+// All that a mapping of the library's offers ends in an error that names the board and the place.
+void is_taken_back(sluice::Mapping& mapping, const std::string& path);
+
 // The device file of a bound board, found by its bus name.
 std::string node_of(const std::string& bus_name);
 sluice::Device open_board(const std::string& bus_name, bool read_only = false);

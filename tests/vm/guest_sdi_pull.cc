@@ -80,7 +80,12 @@ SDI_TEST(ones_are_no_answer) {
 
 SDI_TEST(a_board_that_is_pulled_out_is_gone) {
   {
-    const Fd fd(node_of(kPulled), O_RDWR);
+    const std::string path = node_of(kPulled);
+    sluice::Device device = must(sluice::Device::open(path));
+    const sluice::Memory piece = must(device.allocate(sluice::MemoryKind::kDevice, kPage));
+    sluice::Mapping mapping = must(piece.map());
+    must(mapping.write(0, 0x5a5a));
+    const Fd fd(path, O_RDWR);
     const auto queue = make_queue(fd.get(), SLUICE_QUEUE_KERNEL);
     const auto idle = make_queue(fd.get(), SLUICE_QUEUE_KERNEL);
     same(run(fd.get(), queue.handle, {nop(7)})[0].id, 7, "id");
@@ -107,6 +112,9 @@ SDI_TEST(a_board_that_is_pulled_out_is_gone) {
     check(why.empty(), why);
     error_is(code, ENODEV, "the sleeper");
     same(static_cast<uint64_t>(signal_of_read(at)), SIGBUS, "signal of the mapping");
+    is_taken_back(mapping, path);
+    must_fail(piece.map(), ENODEV, {path.c_str(), "gone"});
+    must_fail(device.reset(), ENODEV, {path.c_str(), "gone"});
     error_is(reset(fd.get()), ENODEV, "RESET");
     pollfd one = {fd.get(), POLLIN, 0};
     same(static_cast<uint64_t>(::poll(&one, 1, 0)), 1, "poll");

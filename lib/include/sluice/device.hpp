@@ -84,7 +84,7 @@ class Mapping {
   // Reads or writes one register of `width` bits (8, 16, 32, 64). EINVAL: width, alignment, or a
   // value too large for the width; ERANGE: outside the mapping; EACCES: mapped read-only.
   // ECONNRESET: the board was reset, or is gone, and the mapping was taken back. Touching it
-  // through data() raises SIGBUS then.
+  // through data() raises SIGBUS then. Messages name the board and the offset.
   Result<uint64_t> read(uint64_t offset, unsigned width = 32) const;
   Result<void> write(uint64_t offset, uint64_t value, unsigned width = 32);
   // Copies many bytes in or out, in no particular order or width. ERANGE, EACCES,
@@ -95,10 +95,11 @@ class Mapping {
  private:
   friend class Device;
   friend class Memory;
-  Mapping(void* data, size_t size, bool writable) : data_(data), size_(size), writable_(writable) {}
+  Mapping(void* data, size_t size, bool writable, const std::string& of);
   void* data_ = nullptr;
   size_t size_ = 0;
   bool writable_ = false;
+  std::string name_ = "mapping";  // "mapping of /dev/sluice0: window 0"
 };
 
 class Transport;  // how a Device reaches its board: /dev/sluiceN, or a board within this process
