@@ -112,7 +112,8 @@ enum sluice_board_state {
  * @dev: owns this memory; never added to the device tree
  * @misc: /dev/sluiceN
  * @node: "sluiceN"
- * @parent: the bus device, kept as long as the board; its hardware is not to be touched once @state is GONE
+ * @parent: the bus device, kept as long as the board; its hardware is not to be touched once
+ *          @state is GONE
  * @bus: operations of the bus
  * @n_windows: used entries of @windows
  * @windows: fixed from registration on
