@@ -109,7 +109,7 @@ def every_format(part, what):
     lines = []
     for row in rows:
         r, limits_ = row[what], row["limits"]
-        bound = ([f"{row['bytes'] / 1e6:,.0f} MB", f"{limits_['read'][0]['bytes_per_s'] / 1e9:.1f} GB/s"] if what == "decode"
+        bound = ([f"{row['bytes'] / 1e6:,.0f} MB", f"{row['bytes'] * r['tps']['sum'] / 1e9:.1f} GB/s"] if what == "decode"
                  else [f"{limits_['i8_mac_per_s'] / 1e9:,.0f} G/s"])
         lines.append([row["format"], *ratio_cells(r, peers), *cells(r["share"], names, "{:.0%}".format), *bound,
                       *cells(r["tps"], names, number)])

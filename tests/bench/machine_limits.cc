@@ -2,6 +2,8 @@
 // machine-limits THREADS BYTES...: what the machine can do at most, as JSON. The rate at which
 // THREADS threads read and add up a buffer of each size (best of several passes), and how many
 // multiply-adds a second they do in registers, in f32 and as 8-bit dot products.
+// machine-limits --turns THREADS BYTES N: takes turns with peers that decode N tokens for each line
+// on standard input, and reads and adds up a buffer N times: {"decode_tps": times a second}.
 #include <immintrin.h>
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -73,25 +76,58 @@ __attribute__((target("avx512f"))) void sum_avx512(const char* at, const char* e
   for (__m512i& sum : sums) keep(sum);
 }
 
-// Bytes a second. Each thread reads its own contiguous share; small buffers several times a round.
-double read_rate(unsigned n_threads, size_t n_bytes, bool avx512) {
-  const size_t share = n_bytes / n_threads / 512 * 512;
-  const size_t total = share * n_threads;
-  const std::unique_ptr<char, decltype(&std::free)> buffer(
-      static_cast<char*>(std::aligned_alloc(512, total)), std::free);
-  if (!buffer) return 0;
-  const int n_passes = static_cast<int>(std::max<size_t>(1, (size_t{256} << 20) / total));
-  // Every page is written by the thread that reads it.
-  best_round(n_threads, 1, [&](unsigned t) {
-    std::fill_n(buffer.get() + t * share, share, static_cast<char>(t + 1));
-  });
-  const double seconds = best_round(n_threads, 8, [&](unsigned t) {
-    const char* const begin = buffer.get() + t * share;
-    for (int pass = 0; pass < n_passes; ++pass) {
-      avx512 ? sum_avx512(begin, begin + share) : sum_avx2(begin, begin + share);
+// A buffer that threads add up, each its own contiguous share.
+class Sum {
+ public:
+  Sum(unsigned n_threads, size_t n_bytes)
+      : n_threads_(n_threads),
+        share_(n_bytes / n_threads / 512 * 512),
+        buffer_(static_cast<char*>(std::aligned_alloc(512, total())), std::free) {
+    if (!buffer_) {
+      std::fprintf(stderr, "machine-limits: no %zu bytes of memory\n", total());
+      std::exit(1);
     }
-  });
-  return static_cast<double>(total) * n_passes / seconds;
+    // Every page is written by the thread that reads it.
+    best_round(n_threads_, 1, [&](unsigned t) {
+      std::fill_n(buffer_.get() + t * share_, share_, static_cast<char>(t + 1));
+    });
+  }
+  size_t total() const { return share_ * n_threads_; }
+
+  // Seconds of the fastest of some rounds of several passes each.
+  double seconds(int n_rounds, int n_passes) const {
+    const bool avx512 = __builtin_cpu_supports("avx512f");
+    return best_round(n_threads_, n_rounds, [&](unsigned t) {
+      const char* const begin = buffer_.get() + t * share_;
+      for (int pass = 0; pass < n_passes; ++pass) {
+        avx512 ? sum_avx512(begin, begin + share_) : sum_avx2(begin, begin + share_);
+      }
+    });
+  }
+
+ private:
+  unsigned n_threads_;
+  size_t share_;
+  std::unique_ptr<char, decltype(&std::free)> buffer_;
+};
+
+// Bytes a second; small buffers are read several times a round.
+double read_rate(unsigned n_threads, size_t n_bytes) {
+  const Sum sum(n_threads, n_bytes);
+  const int n_passes = static_cast<int>(std::max<size_t>(1, (size_t{256} << 20) / sum.total()));
+  return static_cast<double>(sum.total()) * n_passes / sum.seconds(8, n_passes);
+}
+
+int take_turns(unsigned n_threads, size_t n_bytes, int n_passes) {
+  const Sum sum(n_threads, n_bytes);
+  std::printf("ready\n");
+  std::fflush(stdout);
+  char line[16];
+  while (std::fgets(line, sizeof(line), stdin)) {
+    std::printf("{\"decode_tps\": %.6g}\n", n_passes / sum.seconds(1, n_passes));
+    std::fflush(stdout);
+  }
+  return 0;
 }
 
 // Each loop below does n rounds of twelve independent multiply-adds, enough to hide their latency;
@@ -166,15 +202,18 @@ double compute_rate(unsigned n_threads, double (*work)(int64_t)) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const bool turns = argc == 5 && std::strcmp(argv[1], "--turns") == 0;
+  if (turns) ++argv, --argc;
   const unsigned n_threads = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : 0;
   if (argc < 3 || n_threads == 0 || n_threads > 1024) {
-    std::fprintf(stderr, "usage: machine-limits THREADS BYTES...\n");
+    std::fprintf(stderr, "usage: machine-limits [--turns] THREADS BYTES...\n");
     return 2;
   }
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
     std::fprintf(stderr, "machine-limits: this CPU has no AVX2 and FMA\n");
     return 1;
   }
+  if (turns) return take_turns(n_threads, std::strtoull(argv[2], nullptr, 10), std::atoi(argv[3]));
   const bool avx512 = __builtin_cpu_supports("avx512f");
   const bool vnni = __builtin_cpu_supports("avx512vnni");
   std::printf("{\"threads\": %u, \"read\": [", n_threads);
@@ -185,7 +224,7 @@ int main(int argc, char** argv) {
       return 2;
     }
     std::printf("%s{\"bytes\": %zu, \"bytes_per_s\": %.6g}", i > 2 ? ", " : "", n_bytes,
-                read_rate(n_threads, n_bytes, avx512));
+                read_rate(n_threads, n_bytes));
   }
   std::printf("], \"f32_isa\": \"%s\", \"f32_fma_per_s\": %.6g", avx512 ? "AVX-512" : "AVX2",
               compute_rate(n_threads, avx512 ? fma_avx512 : fma_avx2));

@@ -16,7 +16,7 @@ OWN = "sluice"
 TURN_LIMIT = 200  # seconds that one measurement may take
 # Seconds after a peer's turn: its threads go on polling for work for a while. Ours sleep at once, and
 # those of OpenMP, which ik_llama.cpp has, soon.
-PAUSE = {OWN: 0, "sluice_fast": 0, "sluice_huge": 0, "ik": 0.1, "ik_repacked": 0.1}
+PAUSE = {OWN: 0, "sluice_fast": 0, "sluice_huge": 0, "sum": 0, "ik": 0.1, "ik_repacked": 0.1}
 LONGEST_PAUSE = 0.6
 STOCK = Path("e2e", "peer", "node_modules", "@node-llama-cpp", "linux-x64")
 
@@ -219,7 +219,7 @@ def compare(samples):
     """Of {name: [rates]}: medians, and how much faster ours is than each other, by the ratios of rounds."""
     ratios = {}
     for name, rates in samples.items():
-        if name.startswith(OWN):
+        if name.startswith(OWN) or name == "sum":
             continue
         each = [a / b for a, b in zip(samples[OWN], rates)]
         low, _, high = statistics.quantiles(each, n=4, method="inclusive") if len(each) > 1 else each * 3

@@ -69,7 +69,8 @@ def speed(bench):
         samples.append(bench.limits(*sizes))
     limits = middle(samples)
     for row, read in zip(rows, limits["read"][1:]):
-        add_shares(row, read["bytes_per_s"], limits["i8_mac_per_s" if row["format"] == "Q8_0" else "f32_fma_per_s"])
+        macs = limits["i8_mac_per_s" if row["format"] == "Q8_0" else "f32_fma_per_s"]
+        add_shares(row, {"prefill": macs, "decode": read["bytes_per_s"]})
     bench.progress.begin(steps[-1][0])
     return {"threads": bench.threads, "models": rows, "limits": limits, "one_thread": one_thread(bench, models[-1], sizes[0])}
 
@@ -86,10 +87,11 @@ def rates(found, what):
     return {name: [sample[what + "_tps"] for sample in samples] for name, samples in found.items()}
 
 
-def add_shares(row, bytes_per_s, macs_per_s):
+def add_shares(row, rates_of):
     """What everybody reaches of the most tokens a second that the machine could do."""
-    bounds = {"prefill": macs_per_s / row["prefill_macs"], "decode": bytes_per_s / row["bytes"]}
-    for what, limit in bounds.items():
+    a_token = {"prefill": row["prefill_macs"], "decode": row["bytes"]}
+    for what, rate in rates_of.items():
+        limit = rate / a_token[what]
         row[what].update(limit_tps=limit, share={name: tps / limit for name, tps in row[what]["tps"].items()})
 
 
@@ -107,19 +109,26 @@ def formats(bench):
         path = bench.model(kind, preset(bench))
         bench.progress.begin(step[0])
         need = weights(bench, path)
-        # Right before and right after: the read rate of a virtual machine's memory comes and goes.
-        around = [bench.limits(need["bytes"])]
+        limits = bench.limits(need["bytes"])
         command = ("bench", path, n_prompt, n_decode, bench.threads)
         # The other arithmetic is for prompts alone, and the place of the weights matters where they are read often.
         peers = {**bench.peers(*command), "sluice_fast": [bench.program("sluice-peer"), "--fast", *command],
-                 "sluice_huge": [bench.program("sluice-peer"), "--huge-pages", *command]}
-        found = bench.take_turns(peers, plan, {"decode": ["sluice_fast"], "prefill": ["sluice_huge"]})
-        limits = middle([*around, bench.limits(need["bytes"])])
+                 "sluice_huge": [bench.program("sluice-peer"), "--huge-pages", *command],
+                 # In turns with the others: the read rate of a virtual machine's memory comes and goes.
+                 "sum": [bench.program("machine-limits"), "--turns", bench.threads, need["bytes"], n_decode]}
+        found = bench.take_turns(peers, plan, {"decode": ["sluice_fast"], "prefill": ["sluice_huge", "sum"]})
         row = {"name": name_of(bench), "format": kind, "n_prompt": n_prompt, "n_decode": n_decode, **need, "limits": limits,
                **{what: compare(rates(found[what], what)) for what, _ in plan}}
-        add_shares(row, limits["read"][0]["bytes_per_s"], limits["i8_mac_per_s"])
+        add_shares(row, {"prefill": limits["i8_mac_per_s"]})
+        row["decode"]["share"] = shares_of(found["decode"], "sum")
         rows.append(row)
     return {"threads": bench.threads, "rows": rows}
+
+
+def shares_of(found, whole):
+    """{name: median over the rounds of its rate over that of `whole`}"""
+    decoded = rates(found, "decode")
+    return {name: statistics.median(a / b for a, b in zip(each, decoded[whole])) for name, each in decoded.items()}
 
 
 # --- several sequences at once ---------------------------------------------------------------------------

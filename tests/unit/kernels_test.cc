@@ -197,6 +197,21 @@ Test(kernels, matmul_equals_reference) {
   }
 }
 
+// Long rows are read one after the other where they meet one column: whole units, and every rest of
+// one.
+Test(kernels, matmul_of_long_rows_equals_reference) {
+  for (const Format& f : formats()) {
+    if (!f.decode || f.block_size == 1) continue;
+    for (const uint32_t k : {1024u, 1056u, 1184u, 1280u, 1344u, 1472u, 1536u, 1792u, 2048u}) {
+      if (k % f.block_size || (test::light() && k != 1344 && k != 1792)) continue;
+      for (const uint32_t m : {1u, 3u, 4u, 5u, 8u, 19u}) {
+        if (test::light() && m > 5) continue;
+        compare_matmul(f, Product(f, k, m, 1, m % 2 == 0, k % 3 ? Side::kBack : Side::kFront), m);
+      }
+    }
+  }
+}
+
 Test(kernels, fast_matmul_equals_reference) {
   for (const Format& f : formats()) {
     if (!f.decode || f.block_size == 1) continue;

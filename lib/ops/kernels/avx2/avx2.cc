@@ -408,15 +408,16 @@ void matmul(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
 
 // The same where one column is multiplied row after row.
 size_t packed_single32_bytes(uint32_t k, uint32_t n) {
-  return n == 1 ? units32(k) * sizeof(Single32) : packed32_bytes(k, n);
+  const size_t single = units32(k) * sizeof(Single32), columns = packed32_bytes(k, n);
+  return single > columns ? single : columns;
 }
 void pack_single32(const MatmulArgs& a, uint32_t piece) {
-  a.n == 1 ? Single32::pack(a) : pack_columns32(a, piece);
+  goes_row_by_row(a) ? Single32::pack(a) : pack_columns32(a, piece);
 }
 constexpr ColumnPacking kPackingSingle32 = {packed_single32_bytes, pack_pieces, pack_single32};
 template <typename F>
 void matmul_row_by_row(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
-  a.n == 1 ? multiply_row_by_row<F>(a, row0, row1) : few_columns<F>(a, row0, row1);
+  goes_row_by_row(a) ? multiply_row_by_row<F>(a, row0, row1) : matmul<F>(a, row0, row1);
 }
 
 int32_t dot256(const int8_t* w, const int8_t* x) {
