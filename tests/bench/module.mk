@@ -31,10 +31,9 @@ check-costs: $(O)/bin/sluice $(PEERS)
 IK ?=
 ifneq ($(IK),)
 IK_LIBRARIES := $(IK)/build/src/libllama.so $(IK)/build/ggml/src/libggml.so
-$(IK_LIBRARIES):
-	$(error IK=$(IK): no $@: expected a checkout of ik_llama.cpp with shared libraries built in its folder `build`)
+$(foreach library,$(IK_LIBRARIES),$(if $(wildcard $(library)),,$(error IK=$(IK): no $(library): expected a checkout \
+	of ik_llama.cpp with shared libraries built in its folder `build`)))
 $(O)/obj/tests/bench/ik_peer.o: EXTRA_FLAGS := -isystem $(IK)/include -isystem $(IK)/ggml/include
-$(O)/obj/tests/bench/ik_peer.o: | $(IK_LIBRARIES)
 $(O)/bin/ik-peer: $(O)/obj/tests/bench/ik_peer.o $(IK_LIBRARIES)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(addprefix -Wl$(comma)-rpath$(comma),$(dir $(abspath $(IK_LIBRARIES)))) $(LDLIBS)

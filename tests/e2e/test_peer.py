@@ -416,7 +416,7 @@ exec "{OURS[0]}" "$@"
         self.assertEqual(set(row["samples"]), set(names))
         self.assertEqual({len(samples) for samples in row["samples"].values()}, {len(row["samples"]["stock"])})
         self.assertGreater(min(min(samples) for samples in row["samples"].values()), 0)
-        self.assertEqual(set(row["ratio"]), set(names) - {"sluice", "sluice_fast"})
+        self.assertEqual(set(row["ratio"]), set(names) - {"sluice", "sluice_fast", "sluice_huge", "sum"})
         self.assertGreater(min(ratio["low"] for ratio in row["ratio"].values()), 0)
 
     def test_small_run(self):
@@ -426,9 +426,9 @@ exec "{OURS[0]}" "$@"
         parts = results["parts"]
         for part, rows in (("speed", "models"), ("formats", "rows")):
             for row in parts[part][rows]:
-                self.check_rates(row["decode"], ("sluice", "stock"))
-                fast = ("sluice_fast",) if part == "formats" else ()
-                self.check_rates(row["prefill"], ("sluice", "stock", *fast))
+                more = {"decode": ("sluice_huge", "sum"), "prefill": ("sluice_fast",)} if part == "formats" else {}
+                for what in ("decode", "prefill"):
+                    self.check_rates(row[what], ("sluice", "stock", *more.get(what, ())))
                 self.assertGreater(min([*row["decode"]["share"].values(), *row["prefill"]["share"].values()]), 0)
         self.assertGreater(parts["speed"]["limits"]["f32_fma_per_s"], 0)
         self.assertEqual([row["n_sequences"] for row in parts["concurrent"]["rows"]], [1, 2, 4, 8])
@@ -463,7 +463,7 @@ exec "{OURS[0]}" "$@"
         four = ("sluice", "stock", "ik", "ik_repacked")
         for row in whole["parts"]["formats"]["rows"]:
             self.check_rates(row["prefill"], (*four, "sluice_fast"))
-            self.check_rates(row["decode"], four)
+            self.check_rates(row["decode"], (*four, "sluice_huge", "sum"))
         self.check_rates(whole["parts"]["concurrent"]["rows"][0], ("sluice", "stock", "ik_repacked"))
         for figure in ("formats-decode", "formats-prefill", "concurrent"):
             self.assertIn("Sluice / ik, repacked", whole["figures"][figure])
