@@ -73,13 +73,11 @@ Result<void> CpuStage::copy_weights(const GgufFile& file, const WeightPlan& plan
                                     const LoadProgress& progress) {
   constexpr uint64_t kPiece = uint64_t{8} << 20;  // between two words of progress
   SLUICE_TRY(weights_, PageBuffer::allocate(plan.size()));
-  uint64_t done = 0;
   for (const GgufTensor* t : plan.order()) {
     for (uint64_t at = 0; at < t->n_bytes; at += kPiece) {
       const uint64_t n = std::min(kPiece, t->n_bytes - at);
       SLUICE_CHECK(file.read(*t, at, {weights_.data() + plan.offset(*t) + at, n}));
-      done += n;
-      if (progress && !progress(done, plan.size())) {
+      if (progress && !progress(plan.offset(*t) + at + n, plan.size())) {
         return fail(ECANCELED, "loading was cancelled");
       }
     }
