@@ -542,7 +542,7 @@ Test(kernels, attention_equals_reference) {
   for (const Format* format : cache_formats()) {
     for (const uint32_t d : {8u, 16u, 20u, 64u, 80u, 96u, 128u}) {
       if (d % format->block_size != 0) continue;
-      for (const uint32_t n_rows : {1u, 3u, 32u}) {
+      for (const uint32_t n_rows : {1u, 3u, 4u, 13u, 32u}) {
         for (const uint32_t n_blocks : {1u, 2u, 5u}) {
           expect_reference_attention(*format, d, n_rows, n_blocks);
         }

@@ -131,8 +131,8 @@ struct AttentionTask {
 static constexpr uint32_t round_up16(uint32_t n) { return (n + 15) / 16 * 16; }
 
 static constexpr size_t attention_scratch(uint32_t head_dim) {
-  // K and V of a block, and query, sink query and output of each row.
-  return static_cast<size_t>(round_up16(head_dim)) * (16 * 2 + kAttentionRows * 3);
+  // K and V of a block, K once more; and query, sink query and output of each row.
+  return static_cast<size_t>(round_up16(head_dim)) * (16 * 3 + kAttentionRows * 3);
 }
 
 inline constexpr uint32_t kNumGlu = 2;

@@ -25,6 +25,8 @@ struct V16 {
 constexpr int kTileRows = 2;
 constexpr int kTileColumns = 3;
 constexpr int kSingleRows = 4;
+constexpr int kAttendRows = 2;
+constexpr int kAttendVectors = 2;
 
 V16 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 V16 set1(float f) { return {_mm256_set1_ps(f), _mm256_set1_ps(f)}; }
@@ -104,6 +106,16 @@ V16 transpose_sum(const V16* v) {
         _mm256_add_ps(_mm256_shuffle_ps(even, odd, 0x88), _mm256_shuffle_ps(even, odd, 0xdd));
   }
   return {eight[0], eight[1]};
+}
+
+// Elements of a and b in turns.
+void zip(V16 a, V16 b, V16& low, V16& high) {
+  const auto eight = [](__m256 x, __m256 y) -> V16 {
+    const __m256 even = _mm256_unpacklo_ps(x, y), odd = _mm256_unpackhi_ps(x, y);
+    return {_mm256_permute2f128_ps(even, odd, 0x20), _mm256_permute2f128_ps(even, odd, 0x31)};
+  };
+  low = eight(a.lo, b.lo);
+  high = eight(a.hi, b.hi);
 }
 
 __m128i load8_u16(const uint16_t* p) {

@@ -22,6 +22,8 @@ using V16 = __m512;
 constexpr int kTileRows = 4;
 constexpr int kTileColumns = 6;
 constexpr int kSingleRows = 8;
+constexpr int kAttendRows = 4;
+constexpr int kAttendVectors = 4;
 
 V16 zero() { return _mm512_setzero_ps(); }
 V16 set1(float f) { return _mm512_set1_ps(f); }
@@ -69,6 +71,13 @@ V16 transpose_sum(const V16* v) {
   const V16 high = add(_mm512_shuffle_ps(quarter[2], quarter[3], 0x44),
                        _mm512_shuffle_ps(quarter[2], quarter[3], 0xee));
   return add(_mm512_shuffle_ps(low, high, 0x88), _mm512_shuffle_ps(low, high, 0xdd));
+}
+
+// Elements of a and b in turns.
+void zip(V16 a, V16 b, V16& low, V16& high) {
+  const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  low = _mm512_permutex2var_ps(a, first, b);
+  high = _mm512_permutex2var_ps(a, _mm512_add_epi32(first, _mm512_set1_epi32(8)), b);
 }
 
 V16 load_f16(const uint16_t* p) {
