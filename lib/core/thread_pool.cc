@@ -14,22 +14,22 @@ namespace {
 
 constexpr int kSpins = 2000;  // some tens of microseconds: longer than most phases of a decode step
 
-// claim: generation (24 bits), pieces in all (20), next piece (20). done: generation (12), count
-// (20).
+// work: generation (24 bits), pieces in all (20), nothing. left: generation, end (20), next (20).
+// done: generation (12), count (20).
 constexpr int kCountBits = 20;
 constexpr uint32_t kCountMask = (1u << kCountBits) - 1;
 constexpr uint32_t kGenerationMask = (1u << 24) - 1;
 
-constexpr uint64_t make_claim(uint32_t generation, uint32_t total) {
-  return uint64_t{generation} << (2 * kCountBits) | uint64_t{total} << kCountBits;
+constexpr uint64_t make_left(uint32_t generation, uint32_t next, uint32_t end) {
+  return uint64_t{generation} << (2 * kCountBits) | uint64_t{end} << kCountBits | next;
 }
-constexpr uint32_t claim_generation(uint64_t claim) {
-  return static_cast<uint32_t>(claim >> (2 * kCountBits));
+constexpr uint32_t generation_of(uint64_t left) {
+  return static_cast<uint32_t>(left >> (2 * kCountBits));
 }
-constexpr uint32_t claim_total(uint64_t claim) {
-  return static_cast<uint32_t>(claim >> kCountBits) & kCountMask;
+constexpr uint32_t end_of(uint64_t left) {
+  return static_cast<uint32_t>(left >> kCountBits) & kCountMask;
 }
-constexpr uint32_t claim_next(uint64_t claim) { return static_cast<uint32_t>(claim) & kCountMask; }
+constexpr uint32_t next_of(uint64_t left) { return static_cast<uint32_t>(left) & kCountMask; }
 constexpr uint32_t make_done(uint32_t generation, uint32_t count) {
   return generation << kCountBits | count;
 }
@@ -78,13 +78,22 @@ void ThreadPool::publish(std::span<const uint32_t> pieces, const Body& body) {
     n_phases_ = 0;
     quiesce();
     phases_ = std::make_unique<Phase[]>(pieces.size());
+    stretches_ = std::make_unique<Stretch[]>(pieces.size() * n_threads_);
     capacity_ = pieces.size();
   }
   const uint32_t generation = (generation_.load() + 1) & kGenerationMask;
   body_ = &body;
   for (size_t p = 0; p < pieces.size(); ++p) {
     phases_[p].done.store(make_done(generation, 0), std::memory_order_relaxed);
-    phases_[p].claim.store(make_claim(generation, pieces[p]), std::memory_order_release);
+    const uint32_t n = n_stretches(pieces[p]);
+    for (uint32_t i = 0; i < n; ++i) {
+      const auto begin = [&](uint64_t stretch) {
+        return static_cast<uint32_t>(pieces[p] * stretch / n);
+      };
+      stretches_[p * n_threads_ + i].left.store(make_left(generation, begin(i), begin(i + 1)),
+                                                std::memory_order_release);
+    }
+    phases_[p].work.store(make_left(generation, 0, pieces[p]), std::memory_order_release);
   }
   n_phases_ = pieces.size();
   generation_.store(generation);
@@ -102,24 +111,45 @@ void ThreadPool::run(std::span<const uint32_t> pieces, const Body& body) {
   walk(0, generation_.load());
 }
 
-// Takes pieces until there are none, then waits for those that others hold. False: the job is over.
-bool ThreadPool::finish_phase(unsigned thread, size_t phase, uint32_t generation) {
+// To look at everybody's stretch costs something, too: few pieces are in one, which is everybody's
+// own.
+uint32_t ThreadPool::n_stretches(uint32_t n_pieces) const {
+  return n_pieces < 4 * n_threads_ ? 1 : n_threads_;
+}
+
+// Takes pieces of a stretch until there are none. False: the job is over.
+bool ThreadPool::finish_stretch(unsigned thread, size_t phase, uint32_t stretch, bool own,
+                                uint64_t work) {
   Phase& p = phases_[phase];
-  uint64_t claim = p.claim.load(std::memory_order_acquire);
+  std::atomic<uint64_t>& left = stretches_[phase * n_threads_ + stretch].left;
+  uint64_t now = left.load(std::memory_order_acquire);
   for (;;) {
-    if (claim_generation(claim) != generation) return false;
-    if (claim_next(claim) == claim_total(claim)) break;
-    if (!p.claim.compare_exchange_weak(claim, claim + 1, std::memory_order_acq_rel,
-                                       std::memory_order_acquire)) {
+    if (generation_of(now) != generation_of(work)) return false;
+    if (next_of(now) == end_of(now)) return true;
+    const uint32_t piece = own ? next_of(now) : end_of(now) - 1;
+    const uint64_t rest = own ? now + 1 : now - (uint64_t{1} << kCountBits);
+    if (!left.compare_exchange_weak(now, rest, std::memory_order_acq_rel,
+                                    std::memory_order_acquire)) {
       continue;
     }
     // The job cannot end while this piece is not done: body_ is the job's own.
-    (*body_.load(std::memory_order_relaxed))(thread, phase, claim_next(claim));
+    (*body_.load(std::memory_order_relaxed))(thread, phase, piece);
     const uint32_t done = p.done.fetch_add(1, std::memory_order_acq_rel) + 1;
-    if ((done & kCountMask) == claim_total(claim)) p.done.notify_all();
-    claim = p.claim.load(std::memory_order_acquire);
+    if ((done & kCountMask) == end_of(work)) p.done.notify_all();
+    now = left.load(std::memory_order_acquire);
   }
-  const uint32_t all = make_done(generation, claim_total(claim));
+}
+
+// Takes pieces until there are none, then waits for those that others hold. False: the job is over.
+bool ThreadPool::finish_phase(unsigned thread, size_t phase, uint32_t generation) {
+  Phase& p = phases_[phase];
+  const uint64_t work = p.work.load(std::memory_order_acquire);
+  if (generation_of(work) != generation) return false;
+  const uint32_t n = n_stretches(end_of(work));
+  for (uint32_t i = 0; i < n; ++i) {
+    if (!finish_stretch(thread, phase, (thread + i) % n, i == 0, work)) return false;
+  }
+  const uint32_t all = make_done(generation, end_of(work));
   for (;;) {
     const uint32_t done = p.done.load(std::memory_order_acquire);
     if (done == all) return true;

@@ -35,21 +35,31 @@ class ThreadPool {
   void run(std::span<const uint32_t> pieces, const Body& body);
 
  private:
-  // One phase of the current job. `claim` holds generation, pieces in all and the next to be
-  // taken in one word, so that a thread that comes late from an earlier job can take nothing.
+  // One phase of the current job.
   struct alignas(64) Phase {
-    std::atomic<uint64_t> claim{0};
+    std::atomic<uint64_t> work{0};  // generation, pieces in all
     std::atomic<uint32_t> done{0};  // low bits of the generation, and pieces done
+  };
+  // Consecutive pieces of a phase that a thread takes from the front, so that what it reads lies in
+  // a line; the others help at the end of it when their own is done. Generation, end and the next
+  // to be taken are in one word, so that a thread that comes late from an earlier job takes
+  // nothing.
+  struct alignas(64) Stretch {
+    std::atomic<uint64_t> left{0};
   };
 
   void publish(std::span<const uint32_t> pieces, const Body& body);
   void serve(unsigned thread);
   void walk(unsigned thread, uint32_t generation);
   bool finish_phase(unsigned thread, size_t phase, uint32_t generation);
+  bool finish_stretch(unsigned thread, size_t phase, uint32_t stretch, bool own, uint64_t work);
+  // Into how many stretches a phase falls.
+  uint32_t n_stretches(uint32_t n_pieces) const;
   void quiesce() const;
 
   const unsigned n_threads_;
   std::unique_ptr<Phase[]> phases_;
+  std::unique_ptr<Stretch[]> stretches_;  // [phase][thread]
   size_t capacity_ = 0;
   std::atomic<size_t> n_phases_{0};
   std::atomic<const Body*> body_{nullptr};
