@@ -71,11 +71,12 @@ bool cpu_has_avx512() {
 // Tile registers are large: Linux gives them to a process that asks
 // (Documentation/arch/x86/xstate).
 bool cpu_has_amx() {
-  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;  // CPUID 7, EDX
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25, kBf16 = 1u << 22;  // CPUID 7, EDX
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (!cpu_has_avx512() || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
-  if ((edx & kTile) == 0 || (edx & kInt8) == 0) return false;
+  constexpr unsigned kAll = kTile | kInt8 | kBf16;
+  if ((edx & kAll) != kAll) return false;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #elif defined(__aarch64__)

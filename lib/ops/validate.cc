@@ -168,7 +168,7 @@ class MatmulPlanner {
     const Operands& o = command.operands;
     if (o.command->op == SLUICE_SDI_OP_MATMUL) {
       command.matmul = o.command->flags & SLUICE_SDI_FLAG_FAST
-                           ? &kernels_.fast
+                           ? find_fast(kernels_, o.src[0]->desc.type)
                            : find_matmul(kernels_, o.src[0]->desc.type);
       SLUICE_CHECK(expect(command.matmul != nullptr, "weights that there is a kernel for"));
       if (command.matmul->packing) pack(command);

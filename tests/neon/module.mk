@@ -28,8 +28,9 @@ $(NEON)/bin/sluice: $(patsubst %.cc,$(NEON)/obj/%.o,$(wildcard tools/sluice/*.cc
 $(NEON)/bin/logits: $(NEON)/obj/tests/model/logits.o
 $(NEON)/bin/sluice $(NEON)/bin/logits: $(NEON_OBJS) $(NEON)/debian/libpcre2-8.a
 # The unit tests of the kernels as they are, with a stand-in for Criterion.
-$(NEON)/obj/tests/unit/kernels_test.o $(NEON)/obj/tests/neon/kernels.o: EXTRA_FLAGS := -Itests/neon
-$(NEON)/bin/kernels: $(NEON)/obj/tests/neon/kernels.o $(NEON)/obj/tests/unit/kernels_test.o \
+NEON_TESTS := $(NEON)/obj/tests/unit/kernels_test.o $(NEON)/obj/tests/unit/fast_products_test.o
+$(NEON_TESTS) $(NEON)/obj/tests/neon/kernels.o: EXTRA_FLAGS := -Itests/neon
+$(NEON)/bin/kernels: $(NEON)/obj/tests/neon/kernels.o $(NEON_TESTS) \
 	$(filter $(NEON)/obj/lib/ops/kernels/% $(NEON)/obj/lib/quant/% $(NEON)/obj/lib/core/cpu.o,$(NEON_OBJS))
 NEON_PROGRAMS := $(NEON)/bin/sluice $(NEON)/bin/logits $(NEON)/bin/kernels
 $(NEON_PROGRAMS):

@@ -5,6 +5,8 @@
 
 #include <ucontext.h>
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 
 namespace sluice::test {
@@ -17,6 +19,7 @@ struct Tile {
 };
 thread_local Tile tiles[8];
 thread_local uint64_t done;
+thread_local uint64_t flushed;
 
 // General registers in the order of their numbers in instructions.
 constexpr int kRegisters[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
@@ -100,6 +103,37 @@ void multiply(Tile& sums, const Tile& a, const Tile& b, bool a_signed, bool b_si
   }
 }
 
+// What is subnormal is 0, before an operation and after it.
+float flush(float value) {
+  if (std::fpclassify(value) != FP_SUBNORMAL) return value;
+  ++flushed;
+  return std::copysign(0.0f, value);
+}
+
+float bf16_at(const Tile& tile, int row, int i) {
+  uint16_t upper;
+  std::memcpy(&upper, tile.bytes[row] + 2 * i, 2);
+  return flush(std::bit_cast<float>(static_cast<uint32_t>(upper) << 16));
+}
+
+// Pairs of bf16 of rows times those of columns: first and second numbers are added up apart.
+void multiply_bf16(Tile& sums, const Tile& a, const Tile& b) {
+  for (int m = 0; m < sums.rows; ++m) {
+    for (int n = 0; n < sums.row_bytes / 4; ++n) {
+      float apart[2] = {0, 0};
+      for (int k = 0; k < a.row_bytes / 4; ++k) {
+        for (int i = 0; i < 2; ++i) {
+          apart[i] = flush(std::fma(bf16_at(a, m, 2 * k + i), bf16_at(b, k, 2 * n + i), apart[i]));
+        }
+      }
+      float sum;
+      std::memcpy(&sum, sums.bytes[m] + 4 * n, 4);
+      sum = flush(flush(sum) + flush(apart[0] + apart[1]));
+      std::memcpy(sums.bytes[m] + 4 * n, &sum, 4);
+    }
+  }
+}
+
 bool carry_out(const Instruction& i) {
   enum : unsigned { kNone, k66, kF3, kF2 };
   Tile& tile = tiles[i.reg];
@@ -122,6 +156,8 @@ bool carry_out(const Instruction& i) {
     const bool a_signed = i.prefix == kF2 || i.prefix == kF3;
     const bool b_signed = i.prefix == kF2 || i.prefix == k66;
     multiply(tile, tiles[i.rm], tiles[i.third], a_signed, b_signed);
+  } else if (i.is(0x5c, kF3, false) && i.third < 8) {
+    multiply_bf16(tile, tiles[i.rm], tiles[i.third]);
   } else {
     return false;
   }
@@ -149,6 +185,7 @@ AmxEmulator::AmxEmulator() {
 }
 AmxEmulator::~AmxEmulator() { sigaction(SIGILL, &before_, nullptr); }
 uint64_t AmxEmulator::n_done() { return done; }
+uint64_t AmxEmulator::n_flushed() { return flushed; }
 
 }  // namespace sluice::test
 

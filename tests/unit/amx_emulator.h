@@ -18,6 +18,8 @@ class AmxEmulator {
   AmxEmulator& operator=(const AmxEmulator&) = delete;
   // Instructions carried out so far, of this thread.
   static uint64_t n_done();
+  // Subnormal numbers that they have taken for 0.
+  static uint64_t n_flushed();
 
  private:
   struct sigaction before_;

@@ -9,173 +9,22 @@
 #include <cstring>
 #include <random>
 
-#include "amx_emulator.h"
-#include "core/cpu.h"
 #include "core/f16.h"
-#include "guarded.h"
 #include "ops/kernels/kernels.h"
+#include "products.h"
 #include "quant/format.h"
 #include "sluice_sdi.h"
 #include "support.h"
 
 using namespace sluice;
-using sluice::test::Guarded;
+using namespace sluice::test;
 using Side = Guarded::Side;
 
 TestSuite(kernels, .timeout = 300);
 
 namespace {
 
-std::mt19937 rng(7);
-
-void fill(const Guarded& g, float scale = 1) {
-  std::normal_distribution<float> normal(0, scale);
-  for (size_t i = 0; i < g.size() / sizeof(float); ++i) g.floats()[i] = normal(rng);
-}
-
-// Valgrind's fused multiply-add of AVX2 may give an exact zero the other sign than the CPU does.
-bool same_float(const float* a, const float* b) {
-  return std::memcmp(a, b, sizeof(float)) == 0 ||
-         (sluice::test::lightest() && *a == 0.0f && *b == 0.0f);
-}
-
-bool same_bits(const Guarded& a, const Guarded& b, const char* what, const char* isa, uint32_t n) {
-  if (std::memcmp(a.bytes(), b.bytes(), a.size()) == 0) return true;
-  for (size_t i = 0; i < a.size() / sizeof(float); ++i) {
-    if (!same_float(a.floats() + i, b.floats() + i)) {
-      cr_log_error("%s of %s at %u: element %zu is %a, expected %a", what, isa, n, i, b.floats()[i],
-                   a.floats()[i]);
-      return false;
-    }
-  }
-  return true;
-}
-
-// The ISAs that are to be compared with the reference.
-std::vector<const Isa*> others() {
-  std::vector<const Isa*> out;
-  for (size_t i = 0; i < kNumIsas; ++i) {
-    if (kIsas[i].kernels != &kKernelsScalar && kIsas[i].usable()) out.push_back(&kIsas[i]);
-  }
-  return out;
-}
-
 const std::vector<uint32_t> kSizes = {1, 3, 8, 15, 16, 17, 31, 64, 100, 172, 256, 1000};
-
-// The activations that a format's products take.
-uint32_t activation_of(const Format& f, bool fast) {
-  return fast ? SLUICE_SDI_TYPE_A8K : f.activation;
-}
-
-// Bytes of a column of k values as a format wants it.
-size_t x_bytes(const Format& f, uint32_t k, bool fast) {
-  const Activation* kind = find_activation(activation_of(f, fast));
-  return kind ? kind->row_bytes(k) : size_t{k} * sizeof(float);
-}
-
-// A product with operands of its own.
-struct Product {
-  Guarded w, x, y;
-  MatmulArgs args{};
-  Product(const Format& f, uint32_t k, uint32_t m, uint32_t n, bool add, Side side = Side::kBack,
-          bool fast = false)
-      : w(f.bytes(k) * m, side), x(x_bytes(f, k, fast) * n, side), y(size_t{m} * n * 4, side) {
-    Guarded values(size_t{k} * m * 4);
-    fill(values);
-    // The plain encoders suffice, and are quicker than a search for the best scales.
-    for (size_t i = 0; i < w.size(); ++i) w.bytes()[i] = static_cast<std::byte>(rng());
-    if (f.block_size == 1) f.encode(values.floats(), w.bytes(), size_t{k} * m, nullptr);
-    if (f.block_size > 1) set_scales(f);
-    Guarded columns(size_t{k} * n * 4);
-    fill(columns);
-    if (activation_of(f, fast) == SLUICE_SDI_TYPE_F32) {
-      std::memcpy(x.bytes(), columns.bytes(), x.size());
-    } else if (activation_of(f, fast) == SLUICE_SDI_TYPE_A8) {
-      kKernelsScalar.quantize(columns.floats(), reinterpret_cast<BlockA8*>(x.bytes()), k * n);
-    } else {
-      kKernelsScalar.quantize_k(columns.floats(), reinterpret_cast<BlockA8K*>(x.bytes()), k * n);
-    }
-    fill(y);
-    args.w = w.bytes();
-    args.w_stride = f.bytes(k);
-    args.x = x.bytes();
-    args.x_stride = x_bytes(f, k, fast);
-    args.y = y.bytes();
-    args.y_stride = size_t{m} * 4;
-    args.k = k;
-    args.n = n;
-    args.add = add;
-    args.format = f.id;
-    args.decode = f.decode;
-    args.w_bytes256 = 256 / f.block_size * f.block_bytes;
-  }
-
-  // Random bits make any code and any group scale; the f16 factors are drawn from sane numbers.
-  void set_scales(const Format& f) const {
-    for (size_t at = 0; at < w.size(); at += f.block_bytes) {
-      for (const size_t offset : factors(f)) {
-        const auto half = static_cast<uint16_t>(0x2000 + rng() % 0x1400 + (rng() % 2 << 15));
-        std::memcpy(w.bytes() + at + offset, &half, sizeof(half));
-      }
-    }
-  }
-  // Where a block's f16 factors are.
-  static std::vector<size_t> factors(const Format& f) {
-    switch (f.id) {
-      case SLUICE_SDI_TYPE_Q2_K:
-        return {80, 82};
-      case SLUICE_SDI_TYPE_Q3_K:
-        return {108};
-      case SLUICE_SDI_TYPE_Q6_K:
-        return {208};
-      case SLUICE_SDI_TYPE_Q4_0:
-      case SLUICE_SDI_TYPE_Q5_0:
-      case SLUICE_SDI_TYPE_Q8_0:
-        return {0};
-      default:
-        return {0, 2};
-    }
-  }
-};
-
-std::byte* aligned(std::vector<std::byte>& space, size_t bytes) {
-  space.assign(bytes + 64, std::byte{0x5a});
-  return space.data() + (64 - reinterpret_cast<uintptr_t>(space.data()) % 64) % 64;
-}
-
-void multiply(const MatmulKernel& kernel, MatmulArgs args, uint32_t m) {
-  std::vector<std::byte> packed, scratch;
-  if (kernel.packing) {
-    args.packed = aligned(packed, kernel.packing->bytes(args.k, args.n));
-    for (uint32_t i = 0; i < kernel.packing->pieces(args.n); ++i) kernel.packing->pack(args, i);
-  }
-  if (kernel.scratch_bytes) args.scratch = aligned(scratch, kernel.scratch_bytes(args.k));
-  // In two parts, as two threads would.
-  const uint32_t half = m / 2;
-  kernel.compute(args, 0, half);
-  kernel.compute(args, half, m);
-}
-
-const MatmulKernel* kernel_for(const Kernels& kernels, const Format& f, bool fast) {
-  return fast ? &kernels.fast : find_matmul(kernels, f.id);
-}
-
-void compare_matmul(const Format& f, const Product& reference, uint32_t m, bool fast = false) {
-  const Guarded start(reference.y.size());
-  std::memcpy(start.bytes(), reference.y.bytes(), start.size());
-  multiply(*kernel_for(kKernelsScalar, f, fast), reference.args, m);
-  for (const Isa* isa : others()) {
-    const MatmulKernel* kernel = kernel_for(*isa->kernels, f, fast);
-    cr_assert(kernel != nullptr, "%s has no kernel for %s", isa->name, f.name);
-    const Guarded y(start.size());
-    std::memcpy(y.bytes(), start.bytes(), y.size());
-    MatmulArgs args = reference.args;
-    args.y = y.bytes();
-    multiply(*kernel, args, m);
-    const std::string what = fmt::format("{} k={} m={}", f.name, args.k, m);
-    cr_expect(same_bits(reference.y, y, what.c_str(), isa->name, args.n));
-  }
-}
 
 }  // namespace
 
@@ -209,76 +58,6 @@ Test(kernels, matmul_of_long_rows_equals_reference) {
         compare_matmul(f, Product(f, k, m, 1, m % 2 == 0, k % 3 ? Side::kBack : Side::kFront), m);
       }
     }
-  }
-}
-
-Test(kernels, fast_matmul_equals_reference) {
-  for (const Format& f : formats()) {
-    if (!f.decode || f.block_size == 1) continue;
-    for (const uint32_t k : {256u, 512u, 1280u}) {
-      if (test::light() && k > 300) continue;
-      for (const uint32_t n : {1u, 5u, 16u, 17u, 49u}) {
-        for (const uint32_t m : {1u, 6u, 16u, 35u}) {
-          const Side side = (n + m) % 2 ? Side::kBack : Side::kFront;
-          compare_matmul(f, Product(f, k, m, n, n % 2 == 0, side, true), m, true);
-        }
-      }
-    }
-  }
-}
-
-#if defined(__x86_64__)
-// The tiles of AMX give the reference's bits, too: in the CPU, or as the manual says they work.
-Test(kernels, tiles_equal_the_reference) {
-  if (!cpu_has_avx512()) return;  // the kernels around the tiles
-  const bool native = cpu_has_amx();
-  const test::AmxEmulator emulator;
-  for (const Format& f : formats()) {
-    if (!f.decode || f.block_size == 1) continue;
-    for (const uint32_t k : {256u, 768u}) {
-      for (const uint32_t n : {1u, 16u, 17u, 49u}) {
-        for (const uint32_t m : {1u, 31u, 70u}) {
-          if (test::light() && (k > 256 || m > 31 || n > 17)) continue;
-          const Product reference(f, k, m, n, n % 2 == 0, Side::kBack, true);
-          const Guarded start(reference.y.size());
-          std::memcpy(start.bytes(), reference.y.bytes(), start.size());
-          multiply(kKernelsScalar.fast, reference.args, m);
-          MatmulArgs args = reference.args;
-          args.y = start.bytes();
-          multiply(kKernelsAmx.fast, args, m);
-          const std::string what = fmt::format("{} k={} m={}", f.name, k, m);
-          cr_expect(same_bits(reference.y, start, what.c_str(), "amx", n));
-        }
-      }
-    }
-  }
-  cr_expect(native || test::AmxEmulator::n_done() > 0);
-}
-#endif
-
-// Quantizing weights again costs little: the product is that of the decoded weights, nearly.
-Test(kernels, fast_matmul_is_near_the_exact_one) {
-  for (const Format& f : formats()) {
-    if (!f.decode || f.block_size == 1) continue;
-    const uint32_t k = 1024, m = 8, n = 3;
-    const Product p(f, k, m, n, false, Side::kBack, true);
-    multiply(kKernelsScalar.fast, p.args, m);
-    std::vector<float> w(size_t{k} * m);
-    f.decode(p.w.bytes(), w.data(), w.size());
-    double error = 0, size = 0;
-    for (uint32_t c = 0; c < n; ++c) {
-      const auto* x = reinterpret_cast<const BlockA8K*>(p.x.bytes() + c * p.args.x_stride);
-      for (uint32_t r = 0; r < m; ++r) {
-        double sum = 0;
-        for (uint32_t i = 0; i < k; ++i) {
-          sum += double{w[size_t{r} * k + i]} * double{x[i / 256].scale} * x[i / 256].q[i % 256];
-        }
-        const double got = double{p.y.floats()[size_t{c} * m + r]};
-        error += (got - sum) * (got - sum);
-        size += sum * sum;
-      }
-    }
-    cr_expect_lt(std::sqrt(error / size), 0.02, "%s is off by %g", f.name, std::sqrt(error / size));
   }
 }
 

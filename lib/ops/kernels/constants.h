@@ -30,6 +30,9 @@ inline constexpr float kCosPoly[3] = {2.443315711809948e-5f, -1.388731625493765e
 // Activations below this magnitude quantize to zero: the reciprocal of their scale would overflow.
 inline constexpr float kA8Smallest = 0x1p-100f;
 
+// Floats below this magnitude are 0 in fast products of bf16: then nothing in them is subnormal.
+inline constexpr float kBf16Smallest = 0x1p-40f;
+
 }  // namespace sluice
 
 #endif  // SLUICE_OPS_KERNELS_CONSTANTS_H

@@ -3,6 +3,7 @@
 #include "ops/kernels/kernels.h"
 
 #include "core/cpu.h"
+#include "quant/format.h"
 
 namespace sluice {
 
@@ -31,6 +32,12 @@ const MatmulKernel* find_matmul(const Kernels& kernels, uint32_t format) {
     if (kernels.matmul[i].format == format) return &kernels.matmul[i];
   }
   return nullptr;
+}
+
+const MatmulKernel* find_fast(const Kernels& kernels, uint32_t format) {
+  const Format* weights = find_format(format);
+  if (!weights || !weights->decode) return nullptr;
+  return weights->block_size > 1 ? &kernels.fast : &kernels.fast_floats;
 }
 
 }  // namespace sluice

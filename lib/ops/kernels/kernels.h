@@ -29,6 +29,15 @@
 // Fast products: each 256 values of a row of weights of any such format are decoded and quantized
 // again, as activations are (BlockA8K); with that block as w: sum = fma([w.scale * x.scale], [sum
 // of w.q * x.q], sum). The same bits on every ISA, too.
+//
+// Fast products of float weights: both sides become bf16. BF(v) is 0 where |v| < 2^-40, a quiet NaN
+// for a NaN, else v rounded to bf16, to nearest, halves to even. With w = BF(a row), x = BF(a
+// column), padded with zeros to a multiple of 32, a sum that begins with +0 takes up each 32 values
+// in ascending order: e = o = +0; for i = 0 .. 15: e = fma(w[2i], x[2i], e), o = fma(w[2i + 1],
+// x[2i + 1], o); sum = [sum + [e + o]]. That is what TDPBF16PS does (Intel SDM vol. 2), which takes
+// subnormals for zeros: but there are none, for all products are multiples of 2^-94. Nor is any sum
+// -0, so the sign of what BF makes 0 is of no consequence. VDPBF16PS adds up in another order and
+// is of no use here.
 #ifndef SLUICE_OPS_KERNELS_KERNELS_H
 #define SLUICE_OPS_KERNELS_KERNELS_H
 
@@ -51,7 +60,7 @@ struct MatmulArgs {
   uint32_t n;       // columns
   bool add;         // y = y + product
   uint32_t format;  // of W
-  // Blocks of W to values: for fast products.
+  // Of W to values: for fast products.
   void (*decode)(const void* blocks, float* values, size_t n);
   size_t w_bytes256;   // bytes of 256 values of W
   std::byte* packed;   // what the kernel's packing wrote, 64-byte aligned
@@ -157,6 +166,8 @@ struct Kernels {
   // Fast products: weights of any format with blocks, rows of whole 256 values, columns of
   // BlockA8K.
   MatmulKernel fast;
+  // Fast products: weights of F32, F16 or BF16, rows of any length, columns of f32.
+  MatmulKernel fast_floats;
 };
 
 // Instruction sets in rising order of preference; `usable` asks the CPU and the system.
@@ -179,6 +190,8 @@ extern const Kernels kKernelsDotprod;  // NEON with sdot
 const CacheKernel* find_cache(const Kernels& kernels, uint32_t type);
 // Null: no kernel for this format.
 const MatmulKernel* find_matmul(const Kernels& kernels, uint32_t format);
+// The same for fast products.
+const MatmulKernel* find_fast(const Kernels& kernels, uint32_t format);
 
 }  // namespace sluice
 

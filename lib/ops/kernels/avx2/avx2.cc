@@ -152,23 +152,45 @@ void store_f16_part(uint16_t* p, V16 v, uint32_t n) {
 }
 
 // Eight rounded to nearest even, in the upper halves of the words; NaNs become quiet.
-__m256i round_bf16(__m256 v) {
+__m256i bf16_bits(__m256 v) {
   const __m256i bits = _mm256_castps_si256(v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
   const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
   const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-  return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+  return _mm256_blendv_epi8(rounded, quiet, nan);
 }
 void store_bf16(uint16_t* p, V16 v) {
   // The pack works in halves of a register: put the quarters back in order.
-  const __m256i packed = _mm256_packus_epi32(round_bf16(v.lo), round_bf16(v.hi));
+  const __m256i packed = _mm256_packus_epi32(_mm256_srli_epi32(bf16_bits(v.lo), 16),
+                                             _mm256_srli_epi32(bf16_bits(v.hi), 16));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
 }
 void store_bf16_part(uint16_t* p, V16 v, uint32_t n) {
   alignas(32) uint16_t whole[16];
   store_bf16(whole, v);
   __builtin_memcpy(p, whole, n * sizeof(uint16_t));
+}
+V16 without_small(V16 v, float limit) {
+  const V16 size = abs(v);
+  const __m256 l = _mm256_set1_ps(limit);
+  return {_mm256_and_ps(v.lo, _mm256_cmp_ps(size.lo, l, _CMP_NLT_UQ)),
+          _mm256_and_ps(v.hi, _mm256_cmp_ps(size.hi, l, _CMP_NLT_UQ))};
+}
+__m256 upper_halves(__m256i words) {
+  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  return _mm256_castsi256_ps(_mm256_and_si256(words, upper));
+}
+V16 round_bf16(V16 v) { return {upper_halves(bf16_bits(v.lo)), upper_halves(bf16_bits(v.hi))}; }
+__m256i pairs_at(const uint16_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+V16 first_of_pairs(const uint16_t* p) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(pairs_at(p), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(pairs_at(p + 16), 16))};
+}
+V16 second_of_pairs(const uint16_t* p) {
+  return {upper_halves(pairs_at(p)), upper_halves(pairs_at(p + 16))};
 }
 V16 load_i8(const std::byte* p) {
   const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -443,6 +465,10 @@ int32_t dot256(const int8_t* w, const int8_t* x) {
 
 #include "ops/kernels/fast.inc"
 
+constexpr int kBf16Rows = 4;
+constexpr int kBf16Groups = 1;
+#include "ops/kernels/bf16.inc"
+
 constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 2x3", nullptr, nullptr, matmul_float<WeightF32>},
     {SLUICE_SDI_TYPE_F16, "fma 2x3", nullptr, nullptr, matmul_float<WeightF16>},
@@ -472,6 +498,7 @@ const Kernels kKernelsAvx2 = {"avx2",
                               attention,
                               kMatmul,
                               sizeof(kMatmul) / sizeof(kMatmul[0]),
-                              {0, "maddubs 1x1", nullptr, fast_scratch, matmul_fast}};
+                              {0, "maddubs 1x1", nullptr, fast_scratch, matmul_fast},
+                              {0, "fma 4x16", &kPackingBf16, bf16_scratch, matmul_bf16}};
 
 }  // namespace sluice

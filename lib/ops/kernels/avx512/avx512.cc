@@ -105,21 +105,34 @@ void store_f16_part(uint16_t* p, V16 v, uint32_t n) {
   _mm256_mask_storeu_epi16(p, first(n), narrow_f16(v));
 }
 
-// Rounded to nearest even; NaNs become quiet.
-__m256i narrow_bf16(V16 v) {
+// Rounded to nearest even, in the upper halves of the words; NaNs become quiet.
+__m512i bf16_bits(V16 v) {
   const __m512i bits = _mm512_castps_si512(v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
   const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16));
+  return _mm512_mask_mov_epi32(rounded, nan, quiet);
 }
+__m256i narrow_bf16(V16 v) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_bits(v), 16)); }
 void store_bf16(uint16_t* p, V16 v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow_bf16(v));
 }
 void store_bf16_part(uint16_t* p, V16 v, uint32_t n) {
   _mm256_mask_storeu_epi16(p, first(n), narrow_bf16(v));
 }
+V16 without_small(V16 v, float limit) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(abs(v), set1(limit), _CMP_NLT_UQ), v);
+}
+V16 upper_halves(__m512i words) {
+  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+  return _mm512_castsi512_ps(_mm512_and_si512(words, upper));
+}
+V16 round_bf16(V16 v) { return upper_halves(bf16_bits(v)); }
+V16 first_of_pairs(const uint16_t* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+V16 second_of_pairs(const uint16_t* p) { return upper_halves(_mm512_loadu_si512(p)); }
 V16 load_i8(const std::byte* p) {
   return _mm512_cvtepi32_ps(
       _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
@@ -391,7 +404,13 @@ void transpose_in_lanes(V16* v) {
 
 #include "ops/kernels/avx512/columns.inc"
 
+constexpr int kBf16Rows = 8;
+constexpr int kBf16Groups = 3;
+#include "ops/kernels/bf16.inc"
+
 #include "ops/kernels/amx/fast.inc"
+
+#include "ops/kernels/amx/bf16.inc"
 
 constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "fma 4x6", nullptr, nullptr, matmul_float<WeightF32>},
@@ -424,12 +443,14 @@ constexpr Kernels kTable = {"avx512",
                             attention,
                             kMatmul,
                             sizeof(kMatmul) / sizeof(kMatmul[0]),
-                            {0, "vnni 4x48", &kPackingFast, strip_bytes<Again>, matmul_fast}};
+                            {0, "vnni 4x48", &kPackingFast, strip_bytes<Again>, matmul_fast},
+                            {0, "fma 8x48", &kPackingBf16, bf16_scratch, matmul_bf16}};
 
 // The same, with tiles for fast products.
 constexpr Kernels with_tiles(Kernels kernels) {
   kernels.isa = "amx";
   kernels.fast = {0, "amx 32x32", &kPackingFast, amx_scratch, matmul_fast_amx};
+  kernels.fast_floats = {0, "amx bf16 32x32", &kPackingBf16, amx_bf16_scratch, matmul_bf16_amx};
   return kernels;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "ops/kernels/blocks.h"
 #include "ops/kernels/constants.h"
@@ -38,6 +39,7 @@ const Kernels kKernelsDotprod = {"dotprod",
                                  attention,
                                  kMatmul,
                                  sizeof(kMatmul) / sizeof(kMatmul[0]),
-                                 {0, "plain", nullptr, fast_scratch, matmul_fast}};
+                                 {0, "plain", nullptr, fast_scratch, matmul_fast},
+                                 {0, "fmla 4x16", &kPackingBf16, bf16_scratch, matmul_bf16}};
 
 }  // namespace sluice

@@ -231,6 +231,33 @@ int32_t dot256(const int8_t* w, const int8_t* x) {
 
 #include "ops/kernels/fast.inc"
 
+// The number as fast products take it.
+float rounded_bf16(float v) {
+  return std::fabs(v) < kBf16Smallest ? 0.0f : bf16_to_f32(f32_to_bf16(v));
+}
+
+size_t floats_scratch(uint32_t k) { return size_t{k} * sizeof(float); }
+
+void matmul_fast_floats(const MatmulArgs& a, uint32_t row0, uint32_t row1) {
+  auto* w = reinterpret_cast<float*>(a.scratch);
+  for (uint32_t row = row0; row < row1; ++row) {
+    a.decode(a.w + row * a.w_stride, w, a.k);
+    std::transform(w, w + a.k, w, rounded_bf16);
+    for_each_product(a, row, row + 1, [&](const std::byte*, const std::byte* x) {
+      float sum = 0;
+      for (size_t block = 0; block < a.k; block += 32) {
+        float halves[2] = {};
+        for (size_t i = block; i < std::min<size_t>(block + 32, a.k); ++i) {
+          const float value = rounded_bf16(load_f32(x, static_cast<uint32_t>(i)));
+          halves[i % 2] = std::fma(w[i], value, halves[i % 2]);
+        }
+        sum = sum + (halves[0] + halves[1]);
+      }
+      return sum;
+    });
+  }
+}
+
 constexpr MatmulKernel kMatmul[] = {
     {SLUICE_SDI_TYPE_F32, "reference", nullptr, nullptr, matmul_f32},
     {SLUICE_SDI_TYPE_F16, "reference", nullptr, nullptr, matmul_f16},
@@ -259,6 +286,7 @@ const Kernels kKernelsScalar = {"scalar",
                                 attention,
                                 kMatmul,
                                 std::size(kMatmul),
-                                {0, "reference", nullptr, fast_scratch, matmul_fast}};
+                                {0, "reference", nullptr, fast_scratch, matmul_fast},
+                                {0, "reference", nullptr, floats_scratch, matmul_fast_floats}};
 
 }  // namespace sluice
