@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_SDI_VERSION 0x10002u /* 1.2 */
+#define SLUICE_SDI_VERSION 0x10003u /* 1.3 */
 
 /* --- Register window ------------------------------------------------------ */
 
@@ -45,7 +45,8 @@
 #define SLUICE_SDI_CAP_HOST (1ull << 3)     /* segments may lie in host memory */
 #define SLUICE_SDI_CAP_PAGED (1ull << 4)    /* and may be lists of pages */
 #define SLUICE_SDI_CAP_NOTIFY (1ull << 5)   /* doorbells need the notify register */
-#define SLUICE_SDI_CAP_FAST (1ull << 6)     /* MATMUL may be FAST */
+#define SLUICE_SDI_CAP_FAST (1ull << 6)     /* MATMUL may be FAST: weights with blocks */
+#define SLUICE_SDI_CAP_FAST_FLOATS (1ull << 7) /* and with weights of F32, F16 and BF16 */
 
 /* @status of the control page. */
 #define SLUICE_SDI_STATUS_READY (1u << 0) /* out of reset, takes requests */
@@ -510,7 +511,7 @@ struct sluice_sdi_tensor {
 
 /* Flags of a command. */
 #define SLUICE_SDI_FLAG_ADD 1  /* MATMUL: dst = dst + product */
-#define SLUICE_SDI_FLAG_FAST 2 /* MATMUL: weights are quantized again */
+#define SLUICE_SDI_FLAG_FAST 2 /* MATMUL: weights are quantized again, or rounded to bf16 */
 
 /* imm0 of ROPE_TABLE: which of the step's arrays holds the positions. */
 #define SLUICE_SDI_POSITION 0 /* position in the text */

@@ -23,9 +23,9 @@ void Board::describe() {
   std::memset(reinterpret_cast<std::byte*>(&c) + offsetof(sluice_sdi_control, argument), 0,
               sizeof(c) - offsetof(sluice_sdi_control, argument));
   c.version = SLUICE_SDI_VERSION;
-  c.capabilities = SLUICE_SDI_CAP_EXACT | SLUICE_SDI_CAP_FAST | SLUICE_SDI_CAP_CLOCK |
-                   SLUICE_SDI_CAP_COUNTERS | SLUICE_SDI_CAP_HOST | SLUICE_SDI_CAP_PAGED |
-                   (surface_.silent ? 0 : SLUICE_SDI_CAP_NOTIFY);
+  c.capabilities = SLUICE_SDI_CAP_EXACT | SLUICE_SDI_CAP_FAST | SLUICE_SDI_CAP_FAST_FLOATS |
+                   SLUICE_SDI_CAP_CLOCK | SLUICE_SDI_CAP_COUNTERS | SLUICE_SDI_CAP_HOST |
+                   SLUICE_SDI_CAP_PAGED | (surface_.silent ? 0 : SLUICE_SDI_CAP_NOTIFY);
   c.memory_size = surface_.memory_size;
   c.memory_offset = surface_.memory_offset;
   c.n_queues = options_.n_queues;

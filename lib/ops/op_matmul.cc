@@ -76,8 +76,7 @@ Result<void> check_matmul(const Operands& o) {
   SLUICE_CHECK(expect(w.rank == 2 && w.rows == SLUICE_SDI_ROWS_FIXED, "weights [K, M]"));
   const Format* format = find_format(w.type);
   SLUICE_CHECK(expect(format && format->decode, "weights of a weight format"));
-  if (o.command->flags & SLUICE_SDI_FLAG_FAST) {
-    SLUICE_CHECK(expect(format->block_size > 1, "weights with blocks"));
+  if ((o.command->flags & SLUICE_SDI_FLAG_FAST) && format->block_size > 1) {
     SLUICE_CHECK(expect(x.type == SLUICE_SDI_TYPE_A8K, "activations in blocks of 256 values"));
   } else {
     SLUICE_CHECK(expect(x.type == format->activation, "activations of the weights' kind"));

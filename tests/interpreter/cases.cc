@@ -40,8 +40,8 @@ enum class Values { kPlain, kWide, kStrange };
 
 class Generator {
  public:
-  Generator(uint64_t address, uint32_t seed, bool fast)
-      : address_(address), rng_(seed), fast_(fast) {
+  Generator(uint64_t address, uint32_t seed, uint64_t capabilities)
+      : address_(address), rng_(seed), capabilities_(capabilities) {
     n_tokens_ = pick(1, 11);
     n_outputs_ = pick(0, 5);
     n_slots_ = SLUICE_SDI_BLOCK_TOKENS * pick(2, 6);
@@ -101,7 +101,7 @@ class Generator {
   Case case_;
   uint32_t n_tokens_, n_outputs_, n_slots_, n_vocab_ = 1000;
   bool any_factors_;
-  bool fast_;
+  uint64_t capabilities_;
 };
 
 void Generator::gap() {
@@ -124,6 +124,10 @@ float Generator::value(Values values) {
   if (what == 1) return plain * 0x1p-130f;
   if (values == Values::kPlain || what > 8) return plain;
   if (values == Values::kStrange && what == 8) return coin() ? std::nanf("") : -std::nanf("");
+  if (what == 7 && coin()) {
+    // About the smallest number that FAST takes.
+    return std::bit_cast<float>(std::bit_cast<uint32_t>(0x1p-40f) - 2 + pick(0, 4));
+  }
   if (what == 8 && coin()) {
     // A tie between two numbers of bf16, or nearly one.
     const auto kept = static_cast<uint32_t>(rng_() % 0x7f7f) << 16;
@@ -253,20 +257,23 @@ void Generator::command(uint16_t op, uint32_t dst, Shape src, Shape imm, uint16_
 void Generator::matmul(uint16_t type) {
   const Type& info = *find_type(type);
   const Rows rows = any_rows();
-  const bool fast = fast_ && info.block > 1 && coin();
-  const uint32_t k = info.block == 1             ? width()
+  const bool of_floats = info.use == Use::kFloatWeights;
+  const uint64_t needed = of_floats ? SLUICE_SDI_CAP_FAST_FLOATS : SLUICE_SDI_CAP_FAST;
+  const bool fast = (capabilities_ & needed) != 0 && coin();
+  const Values values = of_floats && fast ? Values::kWide : Values::kPlain;
+  const uint32_t k = of_floats                   ? width()
                      : fast || info.block == 256 ? 256 * pick(1, 3)
                                                  : info.block * pick(1, 7);
   const uint32_t m = pick(1, 45);
   uint32_t x;
-  if (info.use == Use::kFloatWeights) {
-    x = source(k, rows);
+  if (of_floats) {
+    x = coin() ? source(k, rows) : f32(k, rows, values);
   } else {
     x = tensor(info.use == Use::kWeights32 && !fast ? SLUICE_SDI_TYPE_A8 : SLUICE_SDI_TYPE_A8K,
                rows.kind, {k, rows.most});
     if (case_.commands.size() % 2 == 1) command(SLUICE_SDI_OP_QUANTIZE, x, {source(k, rows)});
   }
-  const uint32_t w = tensor(type, SLUICE_SDI_ROWS_FIXED, {k, m});
+  const uint32_t w = tensor(type, SLUICE_SDI_ROWS_FIXED, {k, m}, values);
   const uint32_t y = f32(m, rows);
   const int flags = (coin() ? SLUICE_SDI_FLAG_ADD : 0) | (fast ? SLUICE_SDI_FLAG_FAST : 0);
   command(SLUICE_SDI_OP_MATMUL, y, {w, x}, {}, static_cast<uint16_t>(flags));
@@ -450,14 +457,15 @@ bool both_nan(uint32_t a, uint32_t b) {
 
 }  // namespace
 
-Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed, bool fast) {
-  Generator g(address, seed, fast);
+Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed,
+                 uint64_t capabilities) {
+  Generator g(address, seed, capabilities);
   g.add(op, type);
   return g.take();
 }
 
-Case many_commands(uint32_t n, uint64_t address, uint32_t seed, bool fast) {
-  Generator g(address, seed, fast);
+Case many_commands(uint32_t n, uint64_t address, uint32_t seed, uint64_t capabilities) {
+  Generator g(address, seed, capabilities);
   for (uint32_t i = 0; i < n; ++i) {
     const auto op = static_cast<uint16_t>(g.pick(1, SLUICE_SDI_N_OPS - 1));
     g.add(op, g.any_type(op));

@@ -24,11 +24,12 @@ struct Case {
 
 // One command of operation `op`; its weights or caches, if it has any, of `type`. `address` is the
 // segment address of the memory, a multiple of 64. Always a list and a step that are good, below
-// 256 KiB. `fast`: for machines with the capability FAST.
-Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed, bool fast);
+// 256 KiB. Of `capabilities` (SLUICE_SDI_CAP_*) those for MATMUL count.
+Case one_command(uint16_t op, uint16_t type, uint64_t address, uint32_t seed,
+                 uint64_t capabilities);
 
 // Commands of every kind, each of which may read what the ones before it have left.
-Case many_commands(uint32_t n, uint64_t address, uint32_t seed, bool fast);
+Case many_commands(uint32_t n, uint64_t address, uint32_t seed, uint64_t capabilities);
 
 // The types that the weights, table or caches of an operation may have; one that counts for nothing
 // where it has none.

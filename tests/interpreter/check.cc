@@ -118,7 +118,7 @@ bool matmul(const Operands& o) {
   if (!is_weights(weights)) return false;
   const Use use = find_type(weights.type)->use;
   const bool fast = o.command->flags & SLUICE_SDI_FLAG_FAST;
-  if (fast && (use == Use::kFloatWeights || x.shape[0] % 256 != 0)) return false;
+  if (fast && use != Use::kFloatWeights && x.shape[0] % 256 != 0) return false;
   const uint16_t takes = use == Use::kFloatWeights         ? SLUICE_SDI_TYPE_F32
                          : use == Use::kWeights32 && !fast ? SLUICE_SDI_TYPE_A8
                                                            : SLUICE_SDI_TYPE_A8K;

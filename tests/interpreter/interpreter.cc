@@ -165,6 +165,28 @@ void take_up_fast(const Call& c, uint64_t m, std::vector<float>& sums) {
   }
 }
 
+// As FAST takes floats: bf16 without what is small, zeros up to a multiple of 32.
+std::vector<float> rounded(std::vector<float> values) {
+  for (float& value : values) {
+    const uint32_t upper = to_bf16(value);
+    value = std::fabs(value) < std::ldexp(1.0f, -40) ? 0.0f : std::bit_cast<float>(upper << 16);
+  }
+  values.resize((values.size() + 31) / 32 * 32);
+  return values;
+}
+
+// Of a row and a column that are rounded.
+float fast_dot(const std::vector<float>& w, const std::vector<float>& x) {
+  float acc = 0;
+  for (size_t at = 0; at < w.size(); at += 32) {
+    float even = 0, odd = 0;
+    for (size_t i = at; i < at + 32; i += 2) even = std::fma(w[i], x[i], even);
+    for (size_t i = at + 1; i < at + 32; i += 2) odd = std::fma(w[i], x[i], odd);
+    acc = acc + (even + odd);
+  }
+  return acc;
+}
+
 // Row m of the product, a sum for each column.
 std::vector<float> product_row(const Call& c, uint64_t m) {
   const View &weights = c.src[0], &x = c.src[1];
@@ -172,7 +194,11 @@ std::vector<float> product_row(const Call& c, uint64_t m) {
   if (weights.type->use == Use::kFloatWeights) {
     std::vector<float> w(weights.shape(0));
     decode_row(*weights.type, weights.row(m), weights.shape(0), w.data());
-    for (uint64_t n = 0; n < sums.size(); ++n) sums[n] = dot16(w, f32_row(x, n));
+    const bool fast = (c.command->flags & SLUICE_SDI_FLAG_FAST) != 0;
+    if (fast) w = rounded(w);
+    for (uint64_t n = 0; n < sums.size(); ++n) {
+      sums[n] = fast ? fast_dot(w, rounded(f32_row(x, n))) : dot16(w, f32_row(x, n));
+    }
     return sums;
   }
   if (c.command->flags & SLUICE_SDI_FLAG_FAST) {

@@ -28,6 +28,8 @@ TestSuite(interpreter, .timeout = 400);
 
 namespace {
 
+constexpr uint64_t kEverything = ~uint64_t{0};  // capabilities
+
 std::vector<const Isa*> usable_isas() {
   std::vector<const Isa*> out;
   for (size_t i = 0; i < kNumIsas; ++i) {
@@ -100,7 +102,7 @@ Test(interpreter, every_operation_gives_the_same_bits) {
     const auto types = interpreter::types_for(op);
     for (const uint16_t type : types) {
       for (uint32_t seed = 0; seed < rounds(types.size() > 3 ? 24 : 80); ++seed) {
-        all.emplace_back(interpreter::one_command(op, type, 0, seed, true),
+        all.emplace_back(interpreter::one_command(op, type, 0, seed, kEverything),
                          fmt::format("operation {}, type {}, seed {}", op, type, seed));
       }
     }
@@ -111,7 +113,7 @@ Test(interpreter, every_operation_gives_the_same_bits) {
 Test(interpreter, random_lists_give_the_same_bits) {
   std::vector<Expected> all;
   for (uint32_t seed = 0; seed < rounds(300); ++seed) {
-    all.emplace_back(interpreter::many_commands(2 + seed % 11, 0, seed, true),
+    all.emplace_back(interpreter::many_commands(2 + seed % 11, 0, seed, kEverything),
                      fmt::format("list {}", seed));
   }
   expect_agreement(all);
@@ -173,7 +175,7 @@ Test(interpreter, spoiled_lists_and_steps_meet_the_same_verdict) {
   Executor executor(**choose_kernels(""), 1);
   Verdicts verdicts{executor};
   for (uint32_t seed = 0; seed < rounds(3000); ++seed) {
-    Case c = interpreter::many_commands(1 + seed % 3, 0, seed, true);
+    Case c = interpreter::many_commands(1 + seed % 3, 0, seed, kEverything);
     spoil(rng, c.tensors.data(), c.tensors.size() * sizeof(c.tensors[0]), rng() % 3);
     spoil(rng, c.commands.data(), c.commands.size() * sizeof(c.commands[0]), rng() % 2);
     std::vector<uint8_t> memory = c.memory;

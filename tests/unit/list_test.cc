@@ -162,8 +162,13 @@ Test(list, bad_lists_name_the_place) {
       {[](CommandList& l) { l.commands[3].op = SLUICE_SDI_N_OPS; },
        {"command 3 (unknown)", "operation"}},
       {[](CommandList& l) { l.commands[3].flags = 4; }, {"command 3 (matmul)", "flag"}},
-      {[](CommandList& l) { l.commands[3].flags = SLUICE_SDI_FLAG_FAST; },
-       {"command 3 (matmul)", "weights with blocks"}},
+      {[](CommandList& l) { l.commands[9].flags = SLUICE_SDI_FLAG_FAST; },
+       {"command 9 (matmul)", "activations in blocks of 256"}},
+      {[](CommandList& l) {
+         l.commands[3].flags = SLUICE_SDI_FLAG_FAST;
+         l.commands[3].src[1] = l.commands[9].src[1];
+       },
+       {"command 3 (matmul)", "activations of the weights' kind"}},
       {[](CommandList& l) { l.commands[0].flags = 1; }, {"command 0 (embed)", "flag"}},
       {[](CommandList& l) { l.commands[3].reserved = 1; }, {"command 3", "reserved"}},
       {[](CommandList& l) { l.commands[3].dst = 1000; }, {"command 3", "destination"}},

@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kKnownCapabilities =
     SLUICE_SDI_CAP_EXACT | SLUICE_SDI_CAP_CLOCK | SLUICE_SDI_CAP_COUNTERS | SLUICE_SDI_CAP_HOST |
-    SLUICE_SDI_CAP_PAGED | SLUICE_SDI_CAP_NOTIFY | SLUICE_SDI_CAP_FAST;
+    SLUICE_SDI_CAP_PAGED | SLUICE_SDI_CAP_NOTIFY | SLUICE_SDI_CAP_FAST | SLUICE_SDI_CAP_FAST_FLOATS;
 
 Result<void> expect(bool holds, const char* what) {
   if (holds) return {};

@@ -65,19 +65,14 @@ Result<void> compare(Rig& rig, const interpreter::Case& c, const std::string& wh
   return difference.empty() ? Result<void>() : found(what + ": " + difference);
 }
 
-Result<bool> has_fast(Rig& rig) {
-  SLUICE_TRY(const sluice_sdi_control c, rig.control());
-  return (c.capabilities & SLUICE_SDI_CAP_FAST) != 0;
-}
-
 // One operation; those with weights or caches with each type that these may have.
 template <uint16_t kOp>
 Result<void> operation(Rig& rig) {
-  SLUICE_TRY(const bool fast, has_fast(rig));
+  SLUICE_TRY(const sluice_sdi_control control, rig.control());
   for (const uint16_t type : interpreter::types_for(kOp)) {
     for (uint32_t seed = 0; seed < kSeeds; ++seed) {
-      const auto c =
-          interpreter::one_command(kOp, type, SLUICE_SDI_ADDR(kHost, kDataAt), seed, fast);
+      const auto c = interpreter::one_command(kOp, type, SLUICE_SDI_ADDR(kHost, kDataAt), seed,
+                                              control.capabilities);
       SLUICE_CHECK(compare(rig, c, fmt::format("type {}, seed {}", type, seed)));
     }
   }
@@ -85,9 +80,10 @@ Result<void> operation(Rig& rig) {
 }
 
 Result<void> lists_of_several(Rig& rig) {
-  SLUICE_TRY(const bool fast, has_fast(rig));
+  SLUICE_TRY(const sluice_sdi_control control, rig.control());
   for (uint32_t seed = 0; seed < kListSeeds; ++seed) {
-    const auto c = interpreter::many_commands(6, SLUICE_SDI_ADDR(kHost, kDataAt), seed, fast);
+    const auto c =
+        interpreter::many_commands(6, SLUICE_SDI_ADDR(kHost, kDataAt), seed, control.capabilities);
     SLUICE_CHECK(compare(rig, c, fmt::format("seed {}", seed)));
   }
   return {};
