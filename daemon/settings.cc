@@ -44,7 +44,8 @@ const Setting kTable[] = {
     {"kv_tokens", nullptr, "N", &S::kv_tokens, 0, uint64_t{1} << 32, nullptr,
      "room in the KV cache, in tokens; 0: one context and a step"},
     {"arithmetic", nullptr, "MODE", &S::arithmetic, 0, 0, "exact|fast",
-     "of prompts; fast: weights quantized again to 8 bits, for machines with AMX"},
+     "of prompts; fast: weights quantized again to 8 bits, or floats rounded to bf16, for machines "
+     "with AMX"},
     {"kv_type", nullptr, "TYPE", &S::kv_type, 0, 0, "f16|bf16|q8_0",
      "how keys and values are kept"},
     {"weights", nullptr, "PLACE", &S::weights, 0, 0, "mapped|huge-pages",

@@ -151,8 +151,8 @@ Decoder::Graph::Tables Decoder::Graph::tables(const Phases& p) {
 void Decoder::Graph::matmul(uint32_t dst, const Matrix& w, Input& in, uint16_t flags) {
   uint32_t src = in.f32;
   const Activation* kind = find_activation(w.format->activation);
-  if (kind && options.fast && in.rows == SLUICE_SDI_ROWS_TOKENS && in.n % kA8KBlock == 0) {
-    kind = find_activation(SLUICE_SDI_TYPE_A8K);
+  if (options.fast && in.rows == SLUICE_SDI_ROWS_TOKENS && (!kind || in.n % kA8KBlock == 0)) {
+    if (kind) kind = find_activation(SLUICE_SDI_TYPE_A8K);
     flags |= SLUICE_SDI_FLAG_FAST;
   }
   if (kind) {

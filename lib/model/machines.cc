@@ -38,6 +38,41 @@ std::vector<KernelChoice> kernel_choices(const GgufFile& file, const Kernels& ke
   return out;
 }
 
+// The matrices that fast arithmetic is for.
+std::vector<const GgufTensor*> matrices_of_layers(const GgufFile& file) {
+  std::vector<const GgufTensor*> out;
+  for (const GgufTensor& t : file.tensors()) {
+    const bool in_layer =
+        t.name.find(".attn_") != std::string::npos || t.name.find(".ffn_") != std::string::npos;
+    if (t.rank >= 2 && in_layer) out.push_back(&t);
+  }
+  return out;
+}
+
+std::vector<KernelChoice> fast_choices(const GgufFile& file, const Kernels& kernels) {
+  std::vector<KernelChoice> out;
+  for (const GgufTensor* t : matrices_of_layers(file)) {
+    const MatmulKernel* kernel = find_fast(kernels, t->type);
+    const KernelChoice choice{"prompts", "fast", kernels.isa, kernel ? kernel->name : "none"};
+    const auto same = [&](const KernelChoice& o) { return o.kernel == choice.kernel; };
+    if (std::none_of(out.begin(), out.end(), same)) out.push_back(choice);
+  }
+  return out;
+}
+
+// Whether a board can do fast arithmetic with all of the model's formats.
+Result<void> expect_fast(const GgufFile& file, const BoardInfo& about) {
+  for (const GgufTensor* t : matrices_of_layers(file)) {
+    const Format* format = find_format(t->type);
+    const bool blocks = format && format->block_size > 1;
+    const uint64_t need = blocks ? SLUICE_SDI_CAP_FAST : SLUICE_SDI_CAP_FAST_FLOATS;
+    if ((about.capabilities & need) != 0) continue;
+    return fail(ENOTSUP, fmt::format("{}: a board without fast arithmetic for weights of {}",
+                                     about.path.empty() ? about.name : about.path, t->type_name));
+  }
+  return {};
+}
+
 using Stages = std::vector<std::unique_ptr<Stage>>;
 
 // The version of the Device Interface from which on caches may be other than F16.
@@ -105,9 +140,7 @@ Result<std::unique_ptr<Stage>> fit_board_stage(const LoadedModel& model,
                             about.path.empty() ? about.name : about.path, about.sdi_version >> 16,
                             about.sdi_version & 0xffff, stage.kv_format->name));
   }
-  if (stage.fast && (about.capabilities & SLUICE_SDI_CAP_FAST) == 0) {
-    return fail(ENOTSUP, fmt::format("{}: a board without fast arithmetic", about.name));
-  }
+  if (stage.fast) SLUICE_CHECK(expect_fast(model.file(), about));
   info.device_memory_free = about.memory_free;
   for (uint32_t n = wanted; n > 0; --n) {
     stage.first_layer = stage.end_layer - n;
@@ -154,7 +187,8 @@ Result<Stages> make_stages(const LoadedModel& model, const EngineOptions& option
   info.n_layers = m.n_layers;
   info.kernels = kernel_choices(model.file(), *kernels);
   if (stage.fast) {
-    info.kernels.push_back({"prompts", "fast", kernels->isa, kernels->fast.name});
+    const auto fast = fast_choices(model.file(), *kernels);
+    info.kernels.insert(info.kernels.end(), fast.begin(), fast.end());
   }
   std::unique_ptr<Stage> on_board;
   if (board) {

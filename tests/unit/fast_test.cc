@@ -6,7 +6,9 @@
 #include <sluice/engine.hpp>
 #include <sluice/quantize.hpp>
 
+#include "device/transport.h"
 #include "ops/kernels/kernels.h"
+#include "sluice_sdi.h"
 #include "support.h"
 
 using namespace sluice;
@@ -16,11 +18,15 @@ TestSuite(fast, .timeout = 300);
 
 namespace {
 
-std::shared_ptr<const Model> subject(const char* type) {
+constexpr const char* kTales = "models/tales-7m-f16.gguf";
+
+std::shared_ptr<const Model> subject(const std::string& type) {
   const test::TempDir dir;
-  const std::string path = dir.file("model.gguf");
-  const auto done = quantize("models/tales-7m-f16.gguf", path, type);
-  cr_assert(done.has_value(), "%s", why(done));
+  const std::string path = type == "F16" ? kTales : dir.file("model.gguf");
+  if (path != kTales) {
+    const auto done = quantize(kTales, path, type);
+    cr_assert(done.has_value(), "%s", why(done));
+  }
   auto model = Model::load(path);
   cr_assert(model.has_value(), "%s", why(model));
   return *model;
@@ -71,6 +77,33 @@ std::vector<float> logits_of(Engine& engine, std::span<const int32_t> tokens, ui
   return out;
 }
 
+// A board that has nothing but capabilities.
+class IdleTransport final : public Transport {
+ public:
+  explicit IdleTransport(uint64_t capabilities) : capabilities_(capabilities) {}
+  Result<BoardInfo> info() override {
+    BoardInfo board;
+    board.name = "idle";
+    board.sdi_version = SLUICE_SDI_VERSION;
+    board.capabilities = capabilities_;
+    return board;
+  }
+  Result<WindowInfo> window(uint32_t) override { return fail(ENXIO, "no such window"); }
+  Result<uint64_t> read_register(uint32_t, uint64_t, unsigned) override { return 0; }
+  Result<void> write_register(uint32_t, uint64_t, uint64_t, unsigned) override { return {}; }
+  Result<Range> map(uint32_t, uint64_t, uint64_t, MemoryType, bool) override {
+    return fail(ENXIO, "no such window");
+  }
+  Result<uint64_t> arm_interrupt() override { return fail(ENXIO, "no interrupt"); }
+  Result<std::optional<uint64_t>> wait_interrupt(std::chrono::milliseconds) override {
+    return std::nullopt;
+  }
+  int fd() const override { return -1; }
+
+ private:
+  uint64_t capabilities_;
+};
+
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
@@ -78,8 +111,9 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 }  // namespace
 
 Test(fast, gives_the_same_bits_everywhere) {
-  for (const char* type : {"Q8_0", "Q4_K_M"}) {
-    if (test::light() && type != std::string("Q8_0")) continue;
+  for (const char* type : {"F16", "Q8_0", "Q4_K_M"}) {
+    if (test::light() && type == std::string("Q4_K_M")) continue;
+    if (test::lightest() && type != std::string("Q8_0")) continue;
     const auto model = subject(type);
     const auto tokens = some_tokens(test::lightest() ? 3 : test::light() ? 10 : 70);
     const auto expected =
@@ -100,6 +134,30 @@ Test(fast, gives_the_same_bits_everywhere) {
     if (test::lightest()) continue;
     const auto board = engine_for(model, Arithmetic::kFast, "", 2, "emu");
     cr_expect(same_bits(expected, logits_of(*board, tokens, 16)), "%s on a board", type);
+  }
+}
+
+// A board that can do one kind only is refused for the other, and no earlier: this one has no
+// memory.
+Test(fast, boards_say_which_formats_they_take) {
+  const struct {
+    uint64_t capabilities;
+    const char* type;
+    int code;
+    std::string_view why;
+  } cases[] = {{SLUICE_SDI_CAP_FAST, "F16", ENOTSUP, "idle: a board without fast arithmetic"},
+               {SLUICE_SDI_CAP_FAST_FLOATS, "Q8_0", ENOTSUP, "for weights of Q8_0"},
+               {0, "F16", ENOTSUP, "for weights of F16"},
+               {SLUICE_SDI_CAP_FAST_FLOATS, "F16", ENOMEM, "not one layer"},
+               {SLUICE_SDI_CAP_FAST, "Q8_0", ENOMEM, "not one layer"}};
+  for (const auto& c : cases) {
+    if (test::lightest() && c.type == std::string("Q8_0")) continue;
+    EngineOptions o;
+    o.arithmetic = Arithmetic::kFast;
+    o.device = "idle";
+    o.board =
+        std::make_shared<Device>(make_device(std::make_shared<IdleTransport>(c.capabilities)));
+    cr_expect(test::is_error(Engine::create(subject(c.type), o), c.code, {c.why}));
   }
 }
 

@@ -69,8 +69,8 @@ void add_engine_options(CLI::App& app, EngineFlags& flags) {
       "the same bits on every machine (the default)");
   app.add_flag_callback(
          "--fast", [&flags] { flags.options.arithmetic = Arithmetic::kFast; },
-         "prompts with weights quantized again to 8 bits: for machines with 8-bit "
-         "matrix units (AMX)")
+         "prompts with weights quantized again to 8 bits, or floats rounded to bf16: for machines "
+         "with matrix units (AMX)")
       ->excludes(exact);
   app.add_option("--isa", flags.options.isa,
                  "instruction set: scalar, avx2, avx512 or amx (arm64: scalar, neon or dotprod); "

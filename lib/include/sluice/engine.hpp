@@ -62,8 +62,9 @@ using MatmulObserver = std::function<void(const std::string& tensor, std::span<c
 
 // How the tokens of prompts are computed. kExact: every machine, thread count and batch gives the
 // same bits. kFast: matrices are quantized again to 8 bits with one factor for 256 values, which is
-// all the same to machines with units for 8-bit matrices, whatever the format. Still the same bits
-// everywhere, but other ones. Tokens that were generated are computed exactly in either case.
+// all the same to machines with units for 8-bit matrices, whatever the format; those of floats, and
+// what they are multiplied with, are rounded to bf16. Still the same bits everywhere, but other
+// ones. Tokens that were generated are computed exactly in either case.
 enum class Arithmetic : uint8_t { kExact, kFast };
 
 struct EngineOptions {

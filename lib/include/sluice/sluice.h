@@ -73,8 +73,9 @@ struct sluice_options {
                                 dropped. 0: generation ends when the context is full */
   const char* kv_type;       /* how keys and values are kept: "f16", "bf16", "q8_0" (heads of 32
                                 numbers or a multiple); NULL: "f16" */
-  uint32_t fast;             /* not 0: prompts with weights quantized again to 8 bits, which is for
-                                machines with AMX; else all is exact */
+  uint32_t fast;             /* not 0: prompts with weights quantized again to 8 bits, or floats
+                                rounded to bf16, which is for machines with AMX; else all is
+                                exact */
   uint32_t huge_pages; /* not 0: weights in memory of the process, in huge pages, instead of the
                           file's mapping */
 };
