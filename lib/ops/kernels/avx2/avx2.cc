@@ -392,6 +392,36 @@ __m128i fold_products(const Sums* s) { return fold4(s[0], s[1], s[2], s[3]); }
 
 #include "ops/kernels/rows.inc"
 
+// A block of four rows times C columns.
+template <typename F, int C>
+[[gnu::always_inline]] inline void block256_rows(const Rows& w, const Column256* const* x, __m128* sum) {
+  Sums products[4][C];
+  __m256i mins[C][4];
+  for (int r = 0; r < 4; ++r) {
+    const __m256i scales = F::scales(w.at(r));
+    for (int c = 0; c < C; ++c) {
+      products[r][c] = zero_sums();
+      if constexpr (F::kOffset != 0) {
+        const __m256i extra = _mm256_madd_epi16(scales, load256(x[c]->sums));
+        products[r][c] = start_less(_mm256_slli_epi32(extra, F::kOffset == 4 ? 2 : 5));
+      }
+      if constexpr (F::kMin) mins[c][r] = _mm256_madd_epi16(F::mins(w.at(r)), load256(x[c]->sums));
+    }
+    dot_groups<F, C>(w.at(r), scales, x, products[r]);
+  }
+  const auto factors = [&](size_t at) {
+    return halves4(w.at(0) + at, w.at(1) + at, w.at(2) + at, w.at(3) + at);
+  };
+  const __m128i d = factors(F::kD);
+  __m128i dmin = _mm_setzero_si128(), min_sums = dmin;
+  if constexpr (F::kMin) dmin = factors(F::kDmin);
+  for (int c = 0; c < C; ++c) {
+    if constexpr (F::kMin) min_sums = fold4(mins[c][0], mins[c][1], mins[c][2], mins[c][3]);
+    const Sums rows[4] = {products[0][c], products[1][c], products[2][c], products[3][c]};
+    sum[c] = add_block256<F>(sum[c], d, dmin, fold_products(rows), min_sums, x[c]->scale);
+  }
+}
+
 // Each 128-bit lane by itself: four rows of four become columns.
 void transpose_in_lanes(__m256& a, __m256& b, __m256& c, __m256& d) {
   const __m256d ab_low = _mm256_castps_pd(_mm256_unpacklo_ps(a, b));

@@ -381,6 +381,8 @@ __m128i fold_products(const Sums* s) {
 
 #include "ops/kernels/rows.inc"
 
+#include "ops/kernels/avx512/heads.inc"
+
 // Rows become columns.
 V16 transpose(V16 v) {
   const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
