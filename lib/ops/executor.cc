@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replaying command lists: each command is a phase of pieces.
+// Replaying command lists: commands that have nothing to do with each other are a phase of pieces.
 #include "ops/executor.h"
 
 #include <fmt/format.h>
@@ -42,11 +42,14 @@ struct Executor::Impl {
   PageBuffer packed;
   std::vector<PageBuffer> scratch;  // one per thread
   std::vector<uint32_t> pieces;     // of each piece of work in this step
+  std::vector<size_t> phases;       // the first work of each phase
+  std::vector<uint32_t> phase_pieces;
   Observer observer;
 
   Impl(const Kernels& k, unsigned n_threads) : kernels(k), pool(n_threads), scratch(pool.size()) {}
 
   Result<void> reserve(const LoadedList& list);
+  void plan_phases(const LoadedList& list);
   RunContext context(const LoadedCommand& work, unsigned thread) const;
   template <typename Run>
   void run_one_by_one(const LoadedList& list, const Run& run);
@@ -59,6 +62,23 @@ void Executor::Impl::run_one_by_one(const LoadedList& list, const Run& run) {
     if (w.code != &kPackCode) observer(w.operands, context(w, 0));
     pool.run(std::span(pieces).subspan(i, 1),
              [&](unsigned thread, size_t, uint32_t piece) { run(thread, i, piece); });
+  }
+}
+
+// What can be done at once is a phase, unless it has more pieces than the pool counts.
+void Executor::Impl::plan_phases(const LoadedList& list) {
+  pieces.clear();
+  phases.clear();
+  phase_pieces.clear();
+  for (size_t i = 0; i < list.work.size(); ++i) {
+    const LoadedCommand& w = list.work[i];
+    pieces.push_back(w.code->pieces(w.operands, context(w, 0)));
+    if (w.joins && phase_pieces.back() + pieces[i] <= ThreadPool::kMostPieces) {
+      phase_pieces.back() += pieces[i];
+    } else {
+      phases.push_back(i);
+      phase_pieces.push_back(pieces[i]);
+    }
   }
 }
 
@@ -112,10 +132,7 @@ Result<void> Executor::run(uint32_t handle, std::span<const uint32_t> step,
   if (it == impl_->lists.end()) return fail(EINVAL, fmt::format("no list has handle {}", handle));
   const LoadedList& list = *it->second;
   SLUICE_CHECK(impl_->step.load(step, list.limits));
-  impl_->pieces.clear();
-  for (const LoadedCommand& w : list.work) {
-    impl_->pieces.push_back(w.code->pieces(w.operands, impl_->context(w, 0)));
-  }
+  impl_->plan_phases(list);
   std::atomic<bool> stopped = false;
   const auto run_piece = [&](unsigned thread, size_t i, uint32_t piece) {
     if (keep_going) {
@@ -131,7 +148,11 @@ Result<void> Executor::run(uint32_t handle, std::span<const uint32_t> step,
   if (impl_->observer) {
     impl_->run_one_by_one(list, run_piece);
   } else {
-    impl_->pool.run(impl_->pieces, run_piece);
+    impl_->pool.run(impl_->phase_pieces, [&](unsigned thread, size_t phase, uint32_t piece) {
+      size_t i = impl_->phases[phase];
+      for (; piece >= impl_->pieces[i]; ++i) piece -= impl_->pieces[i];
+      run_piece(thread, i, piece);
+    });
   }
   if (stopped) return fail(ECANCELED, "the run was stopped");
   return {};

@@ -66,6 +66,16 @@ bool overlap(const Tensor& a, const Tensor& b) {
   return a.data < b.data + b.extent && b.data < a.data + a.extent;
 }
 
+// Does neither write what the other reads or writes?
+bool independent(const Operands& a, const Operands& b) {
+  const auto writes_into = [](const Tensor& dst, const Operands& other) {
+    return overlap(dst, *other.dst) ||
+           std::any_of(other.src, other.src + 5,
+                       [&](const Tensor* src) { return src && overlap(dst, *src); });
+  };
+  return !writes_into(*a.dst, b) && !writes_into(*b.dst, a);
+}
+
 bool same_place(const Tensor& a, const Tensor& b) {
   return a.data == b.data && std::equal(a.desc.shape, a.desc.shape + 4, b.desc.shape) &&
          std::equal(a.desc.stride, a.desc.stride + a.desc.rank - 1, b.desc.stride) &&
@@ -158,8 +168,10 @@ void narrow_limits(StepLimits& limits, const LoadedCommand& c) {
   }
 }
 
+constexpr size_t kMostAtOnce = 8;  // commands
+
 // Chooses each matmul's kernel and puts packing before it, unless an earlier one has left its
-// columns.
+// columns; and finds what can be done at once, as the products of one input with several matrices.
 class MatmulPlanner {
  public:
   MatmulPlanner(LoadedList& list, const Kernels& kernels) : list_(list), kernels_(kernels) {}
@@ -178,7 +190,7 @@ class MatmulPlanner {
       }
     }
     if (packed_ && overlap(*packed_, *o.dst)) packed_ = nullptr;
-    list_.work.push_back(command);
+    push(command);
     return {};
   }
 
@@ -190,13 +202,27 @@ class MatmulPlanner {
     packed_by_ = command.matmul->packing;
     list_.packed_bytes = std::max(list_.packed_bytes, packed_by_->bytes(x.desc.shape[0], x.rows()));
     command.code = &kPackCode;
-    list_.work.push_back(command);
+    push(command);
+  }
+
+  // Packing writes what is nobody's operand, so it joins nothing, and nothing joins it.
+  void push(LoadedCommand command) {
+    auto& work = list_.work;
+    const auto phase = work.begin() + static_cast<ptrdiff_t>(phase_);
+    command.joins = command.code != &kPackCode && phase != work.end() &&
+                    phase->code != &kPackCode && work.size() - phase_ < kMostAtOnce &&
+                    std::all_of(phase, work.end(), [&](const LoadedCommand& other) {
+                      return independent(other.operands, command.operands);
+                    });
+    if (!command.joins) phase_ = work.size();
+    work.push_back(command);
   }
 
   LoadedList& list_;
   const Kernels& kernels_;
   const Tensor* packed_ = nullptr;
   const ColumnPacking* packed_by_ = nullptr;
+  size_t phase_ = 0;  // the last work that does not join
 };
 
 }  // namespace

@@ -17,6 +17,9 @@ struct LoadedCommand {
   Operands operands;
   const OpCode* code = nullptr;
   const MatmulKernel* matmul = nullptr;
+  // Touches nothing that the work before it writes, back to the last that does not join: all of
+  // that may be done at once.
+  bool joins = false;
 };
 
 // A private copy of a list, every descriptor and command checked. Not movable: operands point into
