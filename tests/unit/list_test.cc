@@ -12,6 +12,7 @@
 #include "ops/executor.h"
 #include "ops/list.h"
 #include "ops/step.h"
+#include "ops/validate.h"
 #include "sluice_sdi.h"
 #include "support.h"
 
@@ -209,6 +210,57 @@ Test(list, bad_lists_name_the_place) {
       cr_expect(handle.error().message.find(part) != std::string::npos, "case %zu: %s",
                 static_cast<size_t>(&c - cases), why(handle));
     }
+  }
+}
+
+// Only what reads and writes nothing that the others write, and writes nothing that they read, is
+// done at once.
+Test(list, hazards_keep_commands_apart) {
+  constexpr uint32_t kBytes = kDim * kTokens * 4;
+  std::vector<std::byte> scratch(size_t{8} * kBytes), weights(34 * kDim);
+  SegmentTable segments = {{weights.data(), weights.size(), false},
+                           {scratch.data(), scratch.size(), true}};
+  ListBuilder b;
+  const auto rows_at = [&](uint64_t offset) {
+    return b.tensor(SLUICE_SDI_TYPE_F32, SLUICE_SDI_ROWS_TOKENS, {kDim, kTokens}, kDim * 4,
+                    {kScratch, offset});
+  };
+  uint32_t t[6];
+  for (uint32_t i = 0; i < 6; ++i) t[i] = rows_at(uint64_t{i} * kBytes);
+  const uint32_t half = rows_at(kBytes / 2);  // the end of t[0] and the beginning of t[1]
+  const uint32_t a8 = b.tensor(SLUICE_SDI_TYPE_A8, SLUICE_SDI_ROWS_TOKENS, {kDim, kTokens}, 36,
+                               {kScratch, uint64_t{6} * kBytes});
+  const uint32_t q8 =
+      b.tensor(SLUICE_SDI_TYPE_Q8_0, SLUICE_SDI_ROWS_FIXED, {kDim, kDim}, 34, {kWeights, 0});
+  std::vector<bool> expected;
+  const auto softcap = [&](uint32_t dst, uint32_t src, bool joins) {
+    b.add(SLUICE_SDI_OP_SOFTCAP, dst, {src}, {std::bit_cast<uint32_t>(1.0f)});
+    expected.push_back(joins);
+  };
+  softcap(t[2], t[0], false);  // the first
+  softcap(t[3], t[0], true);   // reads the same
+  softcap(t[4], t[2], false);  // reads what is written
+  softcap(t[0], t[1], true);   // nothing in common
+  softcap(t[2], t[3], false);  // writes what is read
+  softcap(t[2], t[5], false);  // writes what is written
+  softcap(t[3], t[0], true);
+  softcap(t[4], half, true);   // reads what another reads
+  softcap(t[5], t[1], false);  // t[5] was read two commands before
+  softcap(half, t[3], false);  // overlaps what is read
+  softcap(t[2], t[0], false);  // overlaps what is written
+  b.add(SLUICE_SDI_OP_QUANTIZE, a8, {t[3]});
+  expected.push_back(true);
+  b.add(SLUICE_SDI_OP_MATMUL, t[4], {q8, a8});
+  const bool packs = find_matmul(kernels(), SLUICE_SDI_TYPE_Q8_0)->packing != nullptr;
+  expected.insert(expected.end(), packs ? 2 : 1, false);  // the packing of a8, the product
+  b.add(SLUICE_SDI_OP_MATMUL, t[5], {q8, a8});
+  expected.push_back(true);
+  const auto list = validate(b.take(), segments, kernels());
+  cr_assert(list.has_value(), "%s", why(list));
+  const auto& work = (*list)->work;
+  cr_assert(work.size() == expected.size(), "%zu of %zu", work.size(), expected.size());
+  for (size_t i = 0; i < work.size(); ++i) {
+    cr_expect(work[i].joins == expected[i], "work %zu joins: %d", i, work[i].joins);
   }
 }
 
