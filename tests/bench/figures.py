@@ -46,6 +46,11 @@ def machine(results):
             f"- Sluice {m['sluice']} beside {beside}.")
 
 
+def compute_bound(kind):
+    """What bounds a prompt with weights of a format: its name in the machine's limits, and how to call it."""
+    return ("f32_fma_per_s", "f32") if kind == "F16" else ("i8_mac_per_s", "8-bit")
+
+
 def speed(part):
     rows = []
     for row in part["models"]:
@@ -66,7 +71,7 @@ def limits(part):
             if what == "decode":
                 need = f"{row['bytes'] / 1e6:,.1f} MB read at {read['bytes_per_s'] / 1e9:.0f} GB/s"
             else:
-                rate = found["i8_mac_per_s" if row["format"] == "Q8_0" else "f32_fma_per_s"]
+                rate = found[compute_bound(row["format"])[0]]
                 need = f"{row['prefill_macs'] / 1e6:,.1f} M multiply-adds at {rate / 1e9:,.0f} G/s"
             rows.append([f"{title(row)} {what}", need, number(r["limit_tps"]), f"{r['share']['sluice']:.0%}",
                          f"{r['share']['stock']:.0%}"])
@@ -108,12 +113,13 @@ def every_format(part, what):
     peers = [name for name in names if not name.startswith("sluice")]
     lines = []
     for row in rows:
-        r, limits_ = row[what], row["limits"]
+        r = row[what]
+        rate, unit = compute_bound(row["format"])
         bound = ([f"{row['bytes'] / 1e6:,.0f} MB", f"{row['bytes'] * r['tps']['sum'] / 1e9:.1f} GB/s"] if what == "decode"
-                 else [f"{limits_['i8_mac_per_s'] / 1e9:,.0f} G/s"])
+                 else [f"{row['limits'][rate] / 1e9:,.0f} G/s, {unit}"])
         lines.append([row["format"], *ratio_cells(r, peers), *cells(r["share"], names, "{:.0%}".format), *bound,
                       *cells(r["tps"], names, number)])
-    bounds = ["weights", "plain sum"] if what == "decode" else ["8-bit dot products"]
+    bounds = ["weights", "plain sum"] if what == "decode" else ["multiply-adds"]
     return table([f"{rows[0]['name']}, {what} {rows[0]['n_' + ('prompt' if what == 'prefill' else what)]}",
                   *ratio_columns(peers), *(f"{TITLES[n]}, of it" for n in names), *bounds,
                   *(f"{TITLES[n]}, tokens/s" for n in names)], lines)

@@ -10,11 +10,12 @@ import subprocess
 import time
 from pathlib import Path
 
+from figures import compute_bound
 from guest import Guest
 from measure import OWN, Failure, Side, compare, middle, output, weights
 
 # With stock's numbers of general.file_type.
-FORMATS = {"Q4_0": 2, "Q4_K_M": 15, "Q5_K_M": 17, "Q6_K": 18, "Q8_0": 7, "Q2_K": 10, "Q3_K_M": 12}
+FORMATS = {"F16": 1, "Q4_0": 2, "Q4_K_M": 15, "Q5_K_M": 17, "Q6_K": 18, "Q8_0": 7, "Q2_K": 10, "Q3_K_M": 12}
 MIX = "Q4_K_M"  # what the quantizers make
 COUNTS = (1, 2, 4, 8)  # sequences that decode at once
 PROMPT = (1, 50, 300, 200, 120, 7)  # any ids that every model has
@@ -30,7 +31,7 @@ def name_of(bench):
 
 
 def formats_of(bench):
-    return ["Q4_0", "Q8_0"] if bench.small else list(FORMATS)
+    return ["F16", "Q4_0", "Q8_0"] if bench.small else list(FORMATS)
 
 
 def only(peers, names):
@@ -69,8 +70,7 @@ def speed(bench):
         samples.append(bench.limits(*sizes))
     limits = middle(samples)
     for row, read in zip(rows, limits["read"][1:]):
-        macs = limits["i8_mac_per_s" if row["format"] == "Q8_0" else "f32_fma_per_s"]
-        add_shares(row, {"prefill": macs, "decode": read["bytes_per_s"]})
+        add_shares(row, {"prefill": limits[compute_bound(row["format"])[0]], "decode": read["bytes_per_s"]})
     bench.progress.begin(steps[-1][0])
     return {"threads": bench.threads, "models": rows, "limits": limits, "one_thread": one_thread(bench, models[-1], sizes[0])}
 
@@ -98,7 +98,8 @@ def add_shares(row, rates_of):
 # --- every format, beside all peers ----------------------------------------------------------------------
 
 def formats_steps(bench):
-    return [(f"{name_of(bench)} {kind} beside all peers", 70 if bench.ik_peer else 38) for kind in formats_of(bench)]
+    return [(f"{name_of(bench)} {kind} beside all peers", (70 if bench.ik_peer else 38) * (2 if kind == "F16" else 1))
+            for kind in formats_of(bench)]
 
 
 def formats(bench):
@@ -119,7 +120,7 @@ def formats(bench):
         found = bench.take_turns(peers, plan, {"decode": ["sluice_fast"], "prefill": ["sluice_huge", "sum"]})
         row = {"name": name_of(bench), "format": kind, "n_prompt": n_prompt, "n_decode": n_decode, **need, "limits": limits,
                **{what: compare(rates(found[what], what)) for what, _ in plan}}
-        add_shares(row, {"prefill": limits["i8_mac_per_s"]})
+        add_shares(row, {"prefill": limits[compute_bound(kind)[0]]})
         row["decode"]["share"] = shares_of(found["decode"], "sum")
         rows.append(row)
     return {"threads": bench.threads, "rows": rows}

@@ -431,6 +431,8 @@ exec "{OURS[0]}" "$@"
                     self.check_rates(row[what], ("sluice", "stock", *more.get(what, ())))
                 self.assertGreater(min([*row["decode"]["share"].values(), *row["prefill"]["share"].values()]), 0)
         self.assertGreater(parts["speed"]["limits"]["f32_fma_per_s"], 0)
+        for kind, unit in (("F16", "f32"), ("Q4_0", "8-bit")):
+            self.assertRegex(results["figures"]["formats-prefill"], rf"(?m)^\| {kind} \|.* G/s, {unit} \|")
         self.assertEqual([row["n_sequences"] for row in parts["concurrent"]["rows"]], [1, 2, 4, 8])
         self.check_rates(parts["quantize"], ("sluice", "stock"))
         self.assertGreater(len(parts["quantize"]["rmse"]), 5)
