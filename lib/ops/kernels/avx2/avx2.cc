@@ -394,7 +394,8 @@ __m128i fold_products(const Sums* s) { return fold4(s[0], s[1], s[2], s[3]); }
 
 // A block of four rows times C columns.
 template <typename F, int C>
-[[gnu::always_inline]] inline void block256_rows(const Rows& w, const Column256* const* x, __m128* sum) {
+[[gnu::always_inline]] inline void block256_rows(const Rows& w, const Column256* const* x,
+                                                 __m128* sum) {
   Sums products[4][C];
   __m256i mins[C][4];
   for (int r = 0; r < 4; ++r) {
