@@ -117,14 +117,13 @@ uint32_t ThreadPool::n_stretches(uint32_t n_pieces) const {
   return n_pieces < 4 * n_threads_ ? 1 : n_threads_;
 }
 
-// Takes pieces of a stretch until there are none. False: the job is over.
+// Takes pieces of a stretch until there are none, and counts them. False: the job is over.
 bool ThreadPool::finish_stretch(unsigned thread, size_t phase, uint32_t stretch, bool own,
-                                uint64_t work) {
-  Phase& p = phases_[phase];
+                                uint32_t generation, uint32_t& n_done) {
   std::atomic<uint64_t>& left = stretches_[phase * n_threads_ + stretch].left;
   uint64_t now = left.load(std::memory_order_acquire);
   for (;;) {
-    if (generation_of(now) != generation_of(work)) return false;
+    if (generation_of(now) != generation) return false;
     if (next_of(now) == end_of(now)) return true;
     const uint32_t piece = own ? next_of(now) : end_of(now) - 1;
     const uint64_t rest = own ? now + 1 : now - (uint64_t{1} << kCountBits);
@@ -132,10 +131,9 @@ bool ThreadPool::finish_stretch(unsigned thread, size_t phase, uint32_t stretch,
                                     std::memory_order_acquire)) {
       continue;
     }
-    // The job cannot end while this piece is not done: body_ is the job's own.
+    // The job cannot end before this piece is reported as done: body_ is the job's own.
     (*body_.load(std::memory_order_relaxed))(thread, phase, piece);
-    const uint32_t done = p.done.fetch_add(1, std::memory_order_acq_rel) + 1;
-    if ((done & kCountMask) == end_of(work)) p.done.notify_all();
+    ++n_done;
     now = left.load(std::memory_order_acquire);
   }
 }
@@ -146,8 +144,14 @@ bool ThreadPool::finish_phase(unsigned thread, size_t phase, uint32_t generation
   const uint64_t work = p.work.load(std::memory_order_acquire);
   if (generation_of(work) != generation) return false;
   const uint32_t n = n_stretches(end_of(work));
+  // Reported once: all threads do so at the same place.
+  uint32_t n_done = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    if (!finish_stretch(thread, phase, (thread + i) % n, i == 0, work)) return false;
+    if (!finish_stretch(thread, phase, (thread + i) % n, i == 0, generation, n_done)) return false;
+  }
+  if (n_done > 0) {
+    const uint32_t done = p.done.fetch_add(n_done, std::memory_order_acq_rel) + n_done;
+    if ((done & kCountMask) == end_of(work)) p.done.notify_all();
   }
   const uint32_t all = make_done(generation, end_of(work));
   for (;;) {

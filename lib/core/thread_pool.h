@@ -52,7 +52,8 @@ class ThreadPool {
   void serve(unsigned thread);
   void walk(unsigned thread, uint32_t generation);
   bool finish_phase(unsigned thread, size_t phase, uint32_t generation);
-  bool finish_stretch(unsigned thread, size_t phase, uint32_t stretch, bool own, uint64_t work);
+  bool finish_stretch(unsigned thread, size_t phase, uint32_t stretch, bool own,
+                      uint32_t generation, uint32_t& n_done);
   // Into how many stretches a phase falls.
   uint32_t n_stretches(uint32_t n_pieces) const;
   void quiesce() const;

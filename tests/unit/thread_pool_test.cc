@@ -23,7 +23,7 @@ Test(thread_pool, every_piece_once_and_phases_in_order) {
       // Different lengths from job to job, so that a late thread meets other numbers.
       std::vector<uint32_t> pieces;
       for (int p = 0; p < 1 + job % 17; ++p)
-        pieces.push_back(static_cast<uint32_t>((job * 7 + p * 3) % 9));
+        pieces.push_back(static_cast<uint32_t>((job * 7 + p * 3) % 9 * (1 + job % 3 * 5)));
       std::vector<std::vector<std::atomic<int>>> seen;
       for (const uint32_t n : pieces) seen.emplace_back(n);
       std::atomic<bool> in_order{true};
