@@ -165,6 +165,11 @@ bool ThreadPool::finish_phase(unsigned thread, size_t phase, uint32_t generation
 void ThreadPool::walk(unsigned thread, uint32_t generation) {
   const size_t n = n_phases_.load();
   for (size_t phase = 0; phase < n; ++phase) {
+    // Another processor has written them: to be here when it is their turn.
+    if (phase + 1 < n) {
+      __builtin_prefetch(&phases_[phase + 1]);
+      __builtin_prefetch(&stretches_[(phase + 1) * n_threads_ + thread]);
+    }
     if (!finish_phase(thread, phase, generation)) return;
   }
 }
