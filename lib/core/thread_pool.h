@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fixed team of threads that works through phases of independent pieces, one phase after the
 // other. What a phase waits for is its pieces, never a thread: one that is not scheduled holds up
-// nobody unless it has a piece in hand. Between jobs the threads sleep in the kernel.
+// nobody unless it is in the middle of them. Between jobs the threads sleep in the kernel.
 #ifndef SLUICE_CORE_THREAD_POOL_H
 #define SLUICE_CORE_THREAD_POOL_H
 
