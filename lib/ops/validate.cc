@@ -172,9 +172,9 @@ constexpr size_t kMostAtOnce = 8;  // commands
 
 // Chooses each matmul's kernel and puts packing before it, unless an earlier one has left its
 // columns; and finds what can be done at once, as the products of one input with several matrices.
-class MatmulPlanner {
+class WorkPlanner {
  public:
-  MatmulPlanner(LoadedList& list, const Kernels& kernels) : list_(list), kernels_(kernels) {}
+  WorkPlanner(LoadedList& list, const Kernels& kernels) : list_(list), kernels_(kernels) {}
 
   Result<void> add(LoadedCommand command) {
     const Operands& o = command.operands;
@@ -243,7 +243,7 @@ Result<std::unique_ptr<LoadedList>> validate(const CommandList& list, const Segm
   }
   out->commands = list.commands;
   out->limits = {kUnlimited, kUnlimited, kUnlimited, kUnlimited};
-  MatmulPlanner planner(*out, kernels);
+  WorkPlanner planner(*out, kernels);
   for (size_t i = 0; i < out->commands.size(); ++i) {
     const Command& c = out->commands[i];
     refusal.index = static_cast<uint32_t>(out->tensors.size() + i);

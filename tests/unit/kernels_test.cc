@@ -330,6 +330,32 @@ Test(kernels, attention_equals_reference) {
   }
 }
 
+// A score that is no number is never the largest, whether a block is seen in part or as a whole.
+Test(kernels, attention_with_strange_numbers_equals_reference) {
+  const Format& f16 = *find_format(SLUICE_SDI_TYPE_F16);
+  for (const uint32_t n_rows : {1u, 13u, 32u}) {
+    AttentionCase c(f16, 64, 2, 5, n_rows);
+    const float strange[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 3e38f};
+    for (size_t i = 0; i < std::size(strange); ++i) {
+      const size_t row = 3 * i % n_rows;
+      c.q.floats()[row * 64 + i] = c.q_sink.floats()[row * 64 + i] = strange[i];
+    }
+    // One key in each block, another in each.
+    for (uint32_t b = 0; b < c.n_blocks; ++b) {
+      const uint16_t nan = 0x7e00;
+      std::byte* slot = c.k.bytes() + (size_t{b} * 16 + 3 * b) * c.task.k_stride;
+      std::memcpy(slot + c.task.k_stride / 2, &nan, sizeof(nan));
+    }
+    const Guarded reference(size_t{64} * n_rows * 4);
+    c.run(kKernelsScalar, reference);
+    for (const Isa* isa : others()) {
+      const Guarded out(reference.size());
+      c.run(*isa->kernels, out);
+      cr_expect(same_bits(reference, out, "attention", isa->name, n_rows));
+    }
+  }
+}
+
 // Every type of cache takes rows as its format's encoder does, on every instruction set, and gives
 // them back as its decoder does.
 Test(kernels, caches_hold_what_their_formats_say) {

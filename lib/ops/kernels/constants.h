@@ -4,6 +4,8 @@
 #ifndef SLUICE_OPS_KERNELS_CONSTANTS_H
 #define SLUICE_OPS_KERNELS_CONSTANTS_H
 
+#include <cstddef>
+
 namespace sluice {
 
 // exp(x): x is held to [kExpLow, kExpHigh]; n = x * log2(e) rounded to nearest even (by adding and
@@ -32,6 +34,9 @@ inline constexpr float kA8Smallest = 0x1p-100f;
 
 // Floats below this magnitude are 0 in fast products of bf16: then nothing in them is subnormal.
 inline constexpr float kBf16Smallest = 0x1p-40f;
+
+// How far ahead of its use memory is asked for, in bytes: what it takes to answer.
+inline constexpr size_t kAhead = 8192;
 
 }  // namespace sluice
 
