@@ -12,6 +12,7 @@
 
 #include "device/access.h"
 #include "device/transport.h"
+#include "stub_transport.h"
 #include "support.h"
 #include "tools/sluicectl/board_file.h"
 #include "tools/sluicectl/board_io.h"
@@ -38,7 +39,7 @@ namespace {
 constexpr size_t kPage = 4096;
 
 // A board of one window in memory; a mapping of it ends at an inaccessible page.
-class MemoryTransport final : public Transport {
+class MemoryTransport final : public test::StubTransport {
  public:
   explicit MemoryTransport(size_t size) : size_(size) {}
   Result<BoardInfo> info() override {
@@ -52,7 +53,6 @@ class MemoryTransport final : public Transport {
     return WindowInfo{index, WindowKind::kRegisters, true, true, index, size_};
   }
   Result<uint64_t> read_register(uint32_t, uint64_t offset, unsigned) override { return offset; }
-  Result<void> write_register(uint32_t, uint64_t, uint64_t, unsigned) override { return {}; }
   Result<Range> map(uint32_t, uint64_t, uint64_t, MemoryType, bool read_only) override {
     const size_t pages = (size_ + kPage - 1) / kPage * kPage;
     void* at =
@@ -61,11 +61,6 @@ class MemoryTransport final : public Transport {
     if (read_only) mprotect(at, pages, PROT_READ);
     return Range{at, size_, "memory: window 0"};
   }
-  Result<uint64_t> arm_interrupt() override { return fail(ENXIO, "no interrupt"); }
-  Result<std::optional<uint64_t>> wait_interrupt(std::chrono::milliseconds) override {
-    return std::nullopt;
-  }
-  int fd() const override { return -1; }
 
  private:
   size_t size_;

@@ -6,9 +6,9 @@
 #include <sluice/engine.hpp>
 #include <sluice/quantize.hpp>
 
-#include "device/transport.h"
 #include "ops/kernels/kernels.h"
 #include "sluice_sdi.h"
+#include "stub_transport.h"
 #include "support.h"
 
 using namespace sluice;
@@ -78,7 +78,7 @@ std::vector<float> logits_of(Engine& engine, std::span<const int32_t> tokens, ui
 }
 
 // A board that has nothing but capabilities.
-class IdleTransport final : public Transport {
+class IdleTransport final : public test::StubTransport {
  public:
   explicit IdleTransport(uint64_t capabilities) : capabilities_(capabilities) {}
   Result<BoardInfo> info() override {
@@ -88,17 +88,6 @@ class IdleTransport final : public Transport {
     board.capabilities = capabilities_;
     return board;
   }
-  Result<WindowInfo> window(uint32_t) override { return fail(ENXIO, "no such window"); }
-  Result<uint64_t> read_register(uint32_t, uint64_t, unsigned) override { return 0; }
-  Result<void> write_register(uint32_t, uint64_t, uint64_t, unsigned) override { return {}; }
-  Result<Range> map(uint32_t, uint64_t, uint64_t, MemoryType, bool) override {
-    return fail(ENXIO, "no such window");
-  }
-  Result<uint64_t> arm_interrupt() override { return fail(ENXIO, "no interrupt"); }
-  Result<std::optional<uint64_t>> wait_interrupt(std::chrono::milliseconds) override {
-    return std::nullopt;
-  }
-  int fd() const override { return -1; }
 
  private:
   uint64_t capabilities_;
