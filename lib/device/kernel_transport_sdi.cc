@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "device/guard.h"
 #include "device/kernel_transport.h"
@@ -287,15 +288,15 @@ Result<bool> KernelTransport::completed(uint32_t handle, uint64_t timeout_ns) {
 
 namespace {
 
-// Is there a completion at cq_head? False if the rings were taken back: the driver knows why.
-bool has_completion(const Transport::Rings& rings, uint32_t n_entries) {
+// Is there a completion at cq_head? Nothing if the rings were taken back: the driver knows why.
+std::optional<bool> has_completion(const Transport::Rings& rings, uint32_t n_entries) {
   bool found = false;
-  guarded([&] {
+  const bool mapped = guarded([&] {
     const uint32_t head = __atomic_load_n(&rings.doorbell->cq_head, __ATOMIC_RELAXED);
     const uint16_t phase = (head / n_entries & 1) == 0 ? 1 : 0;
     found = __atomic_load_n(&rings.cq[head & (n_entries - 1)].phase, __ATOMIC_ACQUIRE) == phase;
   });
-  return found;
+  return mapped ? std::optional<bool>(found) : std::nullopt;
 }
 
 // Waits for an edge; false: the time is up, or a signal came.
@@ -310,7 +311,9 @@ bool wait_for_interrupt(int epoll, uint64_t timeout_ns) {
 
 }  // namespace
 
-// The driver's watchdog signals the eventfd, too, should an interrupt be lost or the queue end.
+// The driver's watchdog signals the eventfd, too, should an interrupt be lost or the queue end. An
+// edge without a completion is most often the interrupt of one that was collected by looking: the
+// next edge is awaited before the driver is asked, but not for long.
 Result<void> KernelTransport::wait(uint32_t handle, nanoseconds timeout) {
   std::shared_ptr<const Mapped> mapped;
   {
@@ -319,14 +322,22 @@ Result<void> KernelTransport::wait(uint32_t handle, nanoseconds timeout) {
     if (found == mapped_.end()) return failure(ENOENT, queue(handle));
     mapped = found->second;
   }
+  constexpr uint64_t kAfterStale = 50'000'000;  // ns
   const Deadline deadline(timeout);
+  bool stale = false;
   for (;;) {
     const uint64_t left = deadline.left_ns();
-    if (mapped->interrupts && wait_for_interrupt(mapped->interrupts.get(), left) &&
-        has_completion(mapped->rings, mapped->n_entries)) {
-      return {};
+    if (mapped->interrupts) {
+      const uint64_t span = stale ? std::min(left, kAfterStale) : left;
+      const bool told = wait_for_interrupt(mapped->interrupts.get(), span);
+      const std::optional<bool> found = has_completion(mapped->rings, mapped->n_entries);
+      if (found && *found) return {};
+      if (found && told && !stale) {
+        stale = true;
+        continue;
+      }
+      stale = false;
     }
-    // An interrupt of what was collected before, the end of the queue, or of the time.
     SLUICE_TRY(const bool there, completed(handle, mapped->interrupts ? 0 : left));
     if (there) return {};
     if (deadline.left_ns() == 0) {
