@@ -439,11 +439,6 @@ void transpose_in_lanes(V16* v) {
   transpose_in_lanes(v[0].hi, v[1].hi, v[2].hi, v[3].hi);
 }
 
-template <size_t kStride>
-const std::byte* four_blocks(const std::byte* w) {
-  return w;
-}
-
 #include "ops/kernels/row_by_row.inc"
 
 #include "ops/kernels/avx2/few.inc"

@@ -215,36 +215,6 @@ __m512i gather(const std::byte* w, const uint16_t* order) {
   return _mm512_permutex2var_epi16(_mm512_loadu_si512(w), _mm512_load_si512(order),
                                    _mm512_loadu_si512(w + 4 * kStride - 64));
 }
-// Four blocks that fit two vectors, read once: whatever is asked of them comes from registers.
-template <size_t kStride>
-struct InTwo {
-  __m512i low, high;
-  explicit InTwo(const std::byte* w)
-      : low(_mm512_loadu_si512(w)), high(_mm512_loadu_si512(w + 4 * kStride - 64)) {
-    asm("" : "+v"(low), "+v"(high));  // or the compiler reads them again for each
-  }
-  __m512i gather(const uint16_t* order) const {
-    return _mm512_permutex2var_epi16(low, _mm512_load_si512(order), high);
-  }
-};
-template <size_t kStride>
-auto four_blocks(const std::byte* w) {
-  if constexpr (Gather<kStride, 0>::kInTwo) {
-    return InTwo<kStride>(w);
-  } else {
-    return w;
-  }
-}
-template <size_t kStride, size_t kAt>
-Bytes quarter(const InTwo<kStride>& w, int) {
-  static constexpr Gather<kStride, kAt> kGather(8);
-  return w.gather(kGather.order);
-}
-template <size_t kStride, size_t kAt>
-__m128i halves(const InTwo<kStride>& w) {
-  static constexpr Gather<kStride, kAt> kGather(1);
-  return _mm512_castsi512_si128(w.gather(kGather.order));
-}
 // 16 bytes from kAt on of each of four blocks. Of short blocks the two reads would overlap so much
 // that data from memory comes in more slowly than with four reads (measured).
 template <size_t kStride, size_t kAt>
@@ -401,6 +371,8 @@ void transpose_in_lanes(V16* v) {
 }
 
 #include "ops/kernels/row_by_row.inc"
+
+#include "ops/kernels/avx512/sixteen.inc"
 
 #include "ops/kernels/avx512/few.inc"
 
