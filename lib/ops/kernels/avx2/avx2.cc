@@ -24,7 +24,6 @@ struct V16 {
 
 constexpr int kTileRows = 2;
 constexpr int kTileColumns = 3;
-constexpr int kSingleRows = 4;
 constexpr int kAttendRows = 2;
 constexpr int kAttendVectors = 2;
 

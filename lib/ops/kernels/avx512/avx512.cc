@@ -21,7 +21,6 @@ using V16 = __m512;
 
 constexpr int kTileRows = 4;
 constexpr int kTileColumns = 6;
-constexpr int kSingleRows = 8;
 constexpr int kAttendRows = 4;
 constexpr int kAttendVectors = 4;
 
