@@ -9,18 +9,21 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kRowGranule = 16;          // kernels like whole sixteens
+// Of a piece's rows: kernels like whole sixteens, and those for many columns read the columns for each 64.
+constexpr uint32_t kRowGranule = 16, kManyRowGranule = 64, kManyColumns = 16;
 constexpr uint64_t kBytesWorth = 32 * 1024;   // weights that are worth a thread's trouble
 constexpr uint64_t kPieceBytes = 256 * 1024;  // stay in a core's own cache while columns go by
 
-// Granules of rows in a piece.
-uint32_t granules_per_piece(const Tensor& w, unsigned n_threads) {
-  const uint64_t granules = (uint64_t{w.desc.shape[1]} + kRowGranule - 1) / kRowGranule;
-  const uint64_t bytes = granules * kRowGranule * w.row_stride();
+// Rows in a piece.
+uint32_t piece_rows(const Operands& o, const RunContext& c) {
+  const Tensor& w = *o.src[0];
+  const uint32_t granule = c.n_rows(*o.src[1]) < kManyColumns ? kRowGranule : kManyRowGranule;
+  const uint64_t granules = (uint64_t{w.desc.shape[1]} + granule - 1) / granule;
+  const uint64_t bytes = granules * granule * w.row_stride();
   const uint64_t pieces =
-      std::max<uint64_t>({1, count_pieces(bytes, kBytesWorth, n_threads), bytes / kPieceBytes,
+      std::max<uint64_t>({1, count_pieces(bytes, kBytesWorth, c.n_threads), bytes / kPieceBytes,
                           granules / ThreadPool::kMostPieces + 1});
-  return static_cast<uint32_t>(std::max<uint64_t>(1, (granules + pieces - 1) / pieces));
+  return static_cast<uint32_t>(std::max<uint64_t>(1, (granules + pieces - 1) / pieces)) * granule;
 }
 
 MatmulArgs make_args(const Operands& o, const RunContext& c) {
@@ -57,12 +60,12 @@ void run_pack(const Operands& o, const RunContext& c, const Piece& piece) {
 
 uint32_t matmul_pieces(const Operands& o, const RunContext& c) {
   if (c.n_rows(*o.src[1]) == 0) return 0;
-  const uint32_t rows = granules_per_piece(*o.src[0], c.n_threads) * kRowGranule;
+  const uint32_t rows = piece_rows(o, c);
   return (o.src[0]->desc.shape[1] + rows - 1) / rows;
 }
 
 void run_matmul(const Operands& o, const RunContext& c, const Piece& piece) {
-  const uint32_t rows = granules_per_piece(*o.src[0], c.n_threads) * kRowGranule;
+  const uint32_t rows = piece_rows(o, c);
   const uint64_t first = uint64_t{piece.index} * rows;
   const uint64_t end = std::min<uint64_t>(first + rows, o.src[0]->desc.shape[1]);
   c.matmul->compute(make_args(o, c), static_cast<uint32_t>(first), static_cast<uint32_t>(end));
