@@ -1,5 +1,6 @@
 # make lint: formatting, clang-tidy, who includes whom, symbols of the kernels, scripts, man pages.
-LINT_CXX := $(sort $(shell find lib tools daemon tests -name '*.cc' -o -name '*.h' -o -name '*.hpp' | grep -v '^tests/data/'))
+LINT_CXX := $(sort $(shell find lib tools daemon tests -name '*.cc' -o -name '*.h' -o -name '*.hpp' | grep -v '^tests/data/') \
+	$(shell find lib -name '*.inc'))
 
 lint check-lint: $(PROGRAMS) $(O)/lib/libsluice.a | $(O)/.need-build $(O)/.need-lint
 	$(Q)tests/lint/run $(O)
