@@ -9,7 +9,8 @@
 namespace sluice {
 namespace {
 
-// Of a piece's rows: kernels like whole sixteens, and those for many columns read the columns for each 64.
+// Of a piece's rows: kernels like whole sixteens, and those for many columns read the columns for
+// each 64.
 constexpr uint32_t kRowGranule = 16, kManyRowGranule = 64, kManyColumns = 16;
 constexpr uint64_t kBytesWorth = 32 * 1024;   // weights that are worth a thread's trouble
 constexpr uint64_t kPieceBytes = 256 * 1024;  // stay in a core's own cache while columns go by

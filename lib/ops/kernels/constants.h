@@ -36,8 +36,8 @@ inline constexpr float kA8Smallest = 0x1p-100f;
 // Floats below this magnitude are 0 in fast products of bf16: then nothing in them is subnormal.
 inline constexpr float kBf16Smallest = 0x1p-40f;
 
-// Rows of so many values and more come from memory, which reads one or two at a time the fastest; shorter
-// ones are those of models that lie in a cache.
+// Rows of so many values and more come from memory, which reads one or two at a time the fastest;
+// shorter ones are those of models that lie in a cache.
 inline constexpr uint32_t kLongRow = 1024;
 
 // How far ahead of its use memory is asked for, in bytes: what it takes to answer.
