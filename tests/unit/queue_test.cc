@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Queues on a board within the process: rings over many wraps, waiting, errors, several at once.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <thread>
 
 #include "core/cpu.h"
@@ -178,21 +177,17 @@ Test(queue, four_threads_on_four_queues) {
   cr_expect(same(bench.control().n_faults, uint64_t{4} * n_rounds));
 }
 
-// How often threads of this process had to give their processor to others.
-static long times_preempted() {
-  struct rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_nivcsw;
-}
-
 // The figure that the interface was designed for. The best of many rounds: other programs may have
-// the processors in some of them. If they have them all the time, nothing can be said: both sides
-// rightly sleep instead of looking.
+// the processors in some of them. Other tests would have them in all: tests/unit/run has it run by
+// itself.
 Test(queue, a_round_trip_takes_less_than_two_microseconds) {
   if (light() || usable_cpus() < 2) cr_skip_test("needs two processors at full speed");
+  if (!std::getenv("SLUICE_TEST_ALONE")) cr_skip_test("runs by itself, with SLUICE_TEST_ALONE=1");
+  double load = 0;
+  getloadavg(&load, 1);
+  if (load > 2 * usable_cpus()) cr_skip_test("the machine is busy with other things");
   Bench bench;
   using Clock = std::chrono::steady_clock;
-  const long preempted = times_preempted();
   double best = 1e9;
   const QueueEntry entry = nop_entry();
   Completion done;
@@ -207,9 +202,6 @@ Test(queue, a_round_trip_takes_less_than_two_microseconds) {
     }
     std::nth_element(times.begin(), times.begin() + 250, times.end());
     best = std::min(best, times[250]);
-  }
-  if (best >= 2.0 && times_preempted() - preempted > 100) {
-    cr_skip_test("the machine is busy with other things");
   }
   cr_expect(best < 2.0, "%.2f us", best);
 }
