@@ -9,9 +9,10 @@ namespace sluice {
 
 // Whether the CPU has the instructions and the system saves their registers.
 #if defined(__x86_64__)
-bool cpu_has_avx2();    // AVX2, FMA, F16C
-bool cpu_has_avx512();  // AVX-512 F, BW, VL, DQ and VNNI besides
-bool cpu_has_amx();     // AMX-INT8 and AMX-BF16 besides; asks the system for its registers
+bool cpu_has_avx2();     // AVX2, FMA, F16C
+bool cpu_has_avxvnni();  // AVX-VNNI besides
+bool cpu_has_avx512();   // AVX-512 F, BW, VL, DQ and VNNI besides
+bool cpu_has_amx();      // AMX-INT8 and AMX-BF16 besides; asks the system for its registers
 #elif defined(__aarch64__)
 bool cpu_has_dotprod();  // sdot, of ARMv8.2; NEON itself is everywhere
 #endif

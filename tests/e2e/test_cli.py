@@ -97,7 +97,7 @@ class Run(unittest.TestCase):
 
     def test_the_isa_can_be_forced_and_changes_nothing(self):
         texts = set()
-        for isa in ("scalar", "avx2", "avx512", "amx"):
+        for isa in ("scalar", "avx2", "avxvnni", "avx512", "amx"):
             done = sluice("run", "-p", "The", "-n", "12", "--temp", "0", "--json", env={"SLUICE_ISA": isa})
             if done.returncode:
                 self.assertIn(f"cannot run ISA {isa}", done.stderr)
@@ -108,7 +108,7 @@ class Run(unittest.TestCase):
         self.assertEqual(len(texts), 1)
         done = sluice("run", "-p", "x", env={"SLUICE_ISA": "sse9"})
         self.assertEqual(done.returncode, 1)
-        self.assertIn('sluice: unknown ISA "sse9": expected one of scalar, avx2, avx512, amx', done.stderr)
+        self.assertIn('sluice: unknown ISA "sse9": expected one of scalar, avx2, avxvnni, avx512, amx', done.stderr)
 
     def test_a_seed_repeats_a_story(self):
         a, b, c = (sluice_json("run", "-p", "A", "-n", "30", "--seed", s, "--json")["text"] for s in (5, 5, 6))

@@ -387,7 +387,7 @@ Test(engine, the_context_is_a_limit) {
 Test(engine, bad_options_are_errors) {
   EngineOptions o;
   o.isa = "mmx";
-  cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"mmx", "scalar, avx2, avx512"}));
+  cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"mmx", "scalar, avx2, avxvnni, avx512"}));
   o = {};
   o.device = "gpu";
   cr_expect(is_error(Engine::create(tales(), o), EINVAL, {"gpu", "auto, cpu, emu or"}));

@@ -72,9 +72,10 @@ void add_engine_options(CLI::App& app, EngineFlags& flags) {
          "prompts with weights quantized again to 8 bits, or floats rounded to bf16: for machines "
          "with matrix units (AMX)")
       ->excludes(exact);
-  app.add_option("--isa", flags.options.isa,
-                 "instruction set: scalar, avx2, avx512 or amx (arm64: scalar, neon or dotprod); "
-                 "default: $SLUICE_ISA, else the best")
+  app.add_option(
+         "--isa", flags.options.isa,
+         "instruction set: scalar, avx2, avxvnni, avx512 or amx (arm64: scalar, neon or dotprod); "
+         "default: $SLUICE_ISA, else the best")
       ->type_name("ISA");
 }
 

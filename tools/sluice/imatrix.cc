@@ -28,7 +28,8 @@ Action add_imatrix(CLI::App& app) {
       ->capture_default_str();
   app.add_flag("--process-output", flags->options.output, "collect for the output matrix, too");
   app.add_option("-t,--threads", flags->options.n_threads, "threads (default: usable CPUs)");
-  app.add_option("--isa", flags->options.isa, "instruction set: scalar, avx2, avx512, amx");
+  app.add_option("--isa", flags->options.isa,
+                 "instruction set: scalar, avx2, avxvnni, avx512, amx");
   app.add_flag("--json", flags->json, "print one JSON object");
   return [flags]() -> Result<int> {
     SLUICE_TRY(const std::string text, read_text(flags->file));

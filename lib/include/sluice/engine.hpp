@@ -84,8 +84,8 @@ struct EngineOptions {
   MatmulObserver observer;        // of the CPU, one thread's work at a time; not with a board
 
   unsigned n_threads = 0;  // 0: as many as the process may use (affinity, cgroup quota)
-  // "scalar", "avx2", "avx512", "amx"; on arm64 "scalar", "neon", "dotprod"; empty: $SLUICE_ISA,
-  // else the best
+  // "scalar", "avx2", "avxvnni", "avx512", "amx"; on arm64 "scalar", "neon", "dotprod"; empty:
+  // $SLUICE_ISA, else the best
   std::string isa;
   Arithmetic arithmetic = Arithmetic::kExact;  // kFast is ENOTSUP where a board has none
   uint32_t max_batch_tokens = 512;             // tokens in one step

@@ -65,8 +65,8 @@ int64_t sluice_model_detokenize(const sluice_model* model, const int32_t* ids, s
 struct sluice_options {
   uint32_t size;      /* sizeof(struct sluice_options) */
   uint32_t n_threads; /* 0: as many as the process may use */
-  const char* isa;    /* "scalar", "avx2", "avx512", "amx"; on arm64 "scalar", "neon", "dotprod";
-                         NULL: $SLUICE_ISA, else the best */
+  const char* isa;    /* "scalar", "avx2", "avxvnni", "avx512", "amx"; on arm64 "scalar", "neon",
+                         "dotprod"; NULL: $SLUICE_ISA, else the best */
   const char* device; /* "auto", "cpu"; NULL: "auto" */
   uint32_t max_batch_tokens; /* prompt tokens computed at once; 0: 512 */
   uint32_t window;           /* tokens in sight, a multiple of 16 of at least 48; older ones are

@@ -11,6 +11,7 @@ const Isa kIsas[] = {
     {"scalar", [] { return true; }, &kKernelsScalar},
 #if defined(__x86_64__)
     {"avx2", cpu_has_avx2, &kKernelsAvx2},
+    {"avxvnni", cpu_has_avxvnni, &kKernelsAvxVnni},
     {"avx512", cpu_has_avx512, &kKernelsAvx512},
     {"amx", cpu_has_amx, &kKernelsAmx},
 #elif defined(__aarch64__)

@@ -181,6 +181,7 @@ extern const size_t kNumIsas;
 
 extern const Kernels kKernelsScalar;
 extern const Kernels kKernelsAvx2;
+extern const Kernels kKernelsAvxVnni;  // AVX2 with the dot products of AVX-VNNI
 extern const Kernels kKernelsAvx512;
 extern const Kernels kKernelsAmx;  // AVX-512 with AMX for fast products
 extern const Kernels kKernelsNeon;

@@ -375,7 +375,36 @@ void transpose_in_lanes(V16* v) {
 
 #include "ops/kernels/avx512/few.inc"
 
-#include "ops/kernels/avx512/columns.inc"
+constexpr uint32_t kLaneColumns = 16;
+constexpr int kLaneGroups = 3;
+template <int G>
+constexpr int kLaneRows = G == 1 ? 8 : 4;
+using VL = V16;
+using IL = __m512i;
+VL load_lanes(const float* p) { return load(p); }
+void store_lanes(float* p, VL v) { store(p, v); }
+VL set1_lanes(float f) { return set1(f); }
+VL fnma(VL a, VL b, VL c) { return _mm512_fnmadd_ps(a, b, c); }
+IL set1_i32(int32_t n) { return _mm512_set1_epi32(n); }
+IL load_i32(const void* p) { return _mm512_load_si512(p); }
+IL add_i32(IL a, IL b) { return _mm512_add_epi32(a, b); }
+IL mul_i32(IL a, IL b) { return _mm512_mullo_epi32(a, b); }
+VL to_float(IL v) { return _mm512_cvtepi32_ps(v); }
+// sum += four bytes times four bytes in each lane. In loops GCC copies every sum that its own
+// intrinsic adds to, there and back.
+[[gnu::always_inline]] inline void add_bytes(IL& sum, IL unsigned_bytes, IL signed_bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));
+}
+// The same with two words.
+[[gnu::always_inline]] inline void add_words(IL& sum, IL a, IL b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+}
+
+#include "ops/kernels/columns.inc"
+
+#include "ops/kernels/vnni.inc"
+
+#include "ops/kernels/avx512/strips.inc"
 
 constexpr int kBf16Rows = 8;
 constexpr int kBf16Groups = 3;
