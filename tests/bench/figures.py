@@ -125,6 +125,19 @@ def every_format(part, what):
                   *(f"{TITLES[n]}, tokens/s" for n in names)], lines)
 
 
+def isas(part, what):
+    """A row for each instruction set and format."""
+    rows = part["rows"]
+    if not rows:
+        return "This processor has none of them."
+    names = ordered({name for row in rows for name in row[what]["tps"]})
+    peers = [name for name in names if name != "sluice"]
+    return table([f"{rows[0]['name']}, {what} {rows[0]['n_' + ('prompt' if what == 'prefill' else what)]}",
+                  *ratio_columns(peers), *(f"{TITLES[n]}, tokens/s" for n in names)],
+                 [[f"{row['isa']}, {row['format']}", *ratio_cells(row[what], peers),
+                   *cells(row[what]["tps"], names, number)] for row in rows])
+
+
 def concurrent(part):
     rows = part["rows"]
     names = ordered(rows[0]["tps"])
@@ -231,6 +244,7 @@ OF_PART = {
     "speed": {"speed": speed, "limits": limits, "one-thread": one_thread},
     "formats": {"formats-decode": lambda part: every_format(part, "decode"),
                 "formats-prefill": lambda part: every_format(part, "prefill")},
+    "isas": {"isas-decode": lambda part: isas(part, "decode"), "isas-prefill": lambda part: isas(part, "prefill")},
     "concurrent": {"concurrent": concurrent},
     "quantize": {"quantize": quantize, "encoders": encoders},
     "loading": {"loading": loading},

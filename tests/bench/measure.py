@@ -149,8 +149,9 @@ class Side:
 class Bench:
     """A run: what was built, who takes part, how it is watched, and where models are kept."""
 
-    def __init__(self, build, out, small, ik_peer=None):
+    def __init__(self, build, out, small, ik_peer=None, ik_builds=None):
         self.build, self.out, self.small, self.ik_peer = build, out, small, ik_peer
+        self.ik_builds = ik_builds or {}  # {ISA: folder of libraries built for it}
         self.threads = 1 if small else 2  # one does not care what else the machine does
         self.quiet = Quiet(0)
         self.progress = None
@@ -171,6 +172,28 @@ class Bench:
         if self.ik_peer:
             found |= {"ik": [self.ik_peer, *command], "ik_repacked": [self.ik_peer, "--repack", *command]}
         return found
+
+    def peers_with(self, isa, kernels, *command):
+        """The same with an instruction set that is not this processor's best; `kernels`: stock's name for its own."""
+        found = {OWN: ["env", f"SLUICE_ISA={isa}", self.program("sluice-peer"), *command],
+                 "stock": [self.program("llama-peer"), self.stock_with(kernels), *command]}
+        if self.ik_peer and isa in self.ik_builds:
+            at = self.ik_builds[isa]
+            libraries = f"LD_LIBRARY_PATH={at / 'src'}:{at / 'ggml' / 'src'}"
+            found |= {"ik": ["env", libraries, self.ik_peer, *command],
+                      "ik_repacked": ["env", libraries, self.ik_peer, "--repack", *command]}
+        return found
+
+    def stock_with(self, kernels):
+        """A folder with stock's libraries, and of those of which it would choose the best this one alone."""
+        folder = self.out / f"stock-{kernels}"
+        folder.mkdir(exist_ok=True)
+        for library in (self.build / STOCK / "bins" / "linux-x64").glob("*.so*"):
+            link = folder / library.name
+            if not link.exists() and (not library.name.startswith("libggml-cpu-")
+                                      or library.name == f"libggml-cpu-{kernels}.so"):
+                link.symlink_to(library.resolve())
+        return folder
 
     def model(self, kind, preset="1b"):
         """The synthetic model in a format or mix, made once and kept."""

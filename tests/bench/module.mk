@@ -38,7 +38,9 @@ $(O)/bin/ik-peer: $(O)/obj/tests/bench/ik_peer.o $(IK_LIBRARIES)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(LDFLAGS) -o $@ $^ $(addprefix -Wl$(comma)-rpath$(comma),$(dir $(abspath $(IK_LIBRARIES)))) $(LDLIBS)
 PEERS += $(O)/bin/ik-peer
-IK_OPTIONS = --ik-peer $(abspath $(O))/bin/ik-peer --ik-version "$$(git -C $(IK) rev-parse --short HEAD)"
+# Its libraries for lesser processors, where they have been built in folders beside `build`.
+IK_BUILDS := $(foreach isa,avx2 avxvnni,$(if $(wildcard $(IK)/build-$(isa)/src/libllama.so),--ik-build $(isa) $(abspath $(IK)/build-$(isa))))
+IK_OPTIONS = $(IK_BUILDS) --ik-peer $(abspath $(O))/bin/ik-peer --ik-version "$$(git -C $(IK) rev-parse --short HEAD)"
 endif
 comma := ,
 

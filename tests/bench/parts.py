@@ -132,6 +132,45 @@ def shares_of(found, whole):
     return {name: statistics.median(a / b for a, b in zip(each, decoded[whole])) for name, each in decoded.items()}
 
 
+# --- processors with fewer instructions -------------------------------------------------------------------
+
+# {ISA: (what people call it, what /proc/cpuinfo calls it, stock's kernels for it)}
+ISAS = {"avx2": ("AVX2", {"avx2", "fma", "f16c"}, "haswell"),
+        "avxvnni": ("AVX-VNNI", {"avx2", "fma", "f16c", "avx_vnni"}, "alderlake")}
+
+
+def isas_here(bench):
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)[1].split()
+    found = [isa for isa, (_, needed, _) in ISAS.items() if needed <= set(flags)]
+    return found[:1] if bench.small else found
+
+
+def isas_formats(bench):
+    return ["Q4_0"] if bench.small else ["Q4_0", "Q4_K_M", "Q6_K", "Q8_0"]
+
+
+def isas_steps(bench):
+    return [(f"{name_of(bench)} {kind} with {ISAS[isa][0]}", 60 if bench.ik_builds else 30)
+            for isa in isas_here(bench) for kind in isas_formats(bench)]
+
+
+def isas(bench):
+    n_prompt, n_decode, plan = (32, 8, [("decode", 2), ("prefill", 2)]) if bench.small else (
+        512, 32, [("decode", 5), ("prefill", 3)])
+    rows = []
+    steps = iter(isas_steps(bench))
+    for isa in isas_here(bench):
+        shown, _, kernels = ISAS[isa]
+        for kind in isas_formats(bench):
+            path = bench.model(kind, preset(bench))
+            bench.progress.begin(next(steps)[0])
+            peers = bench.peers_with(isa, kernels, "bench", path, n_prompt, n_decode, bench.threads)
+            found = bench.take_turns(peers, plan)
+            rows.append({"isa": shown, "name": name_of(bench), "format": kind, "n_prompt": n_prompt, "n_decode": n_decode,
+                         **{what: compare(rates(found[what], what)) for what, _ in plan}})
+    return {"rows": rows}
+
+
 # --- several sequences at once ---------------------------------------------------------------------------
 
 def concurrent_steps(bench):
@@ -307,6 +346,7 @@ def guest(bench):
 PARTS = {
     "speed": (speed_steps, speed),
     "formats": (formats_steps, formats),
+    "isas": (isas_steps, isas),
     "concurrent": (concurrent_steps, concurrent),
     "quantize": (quantize_steps, quantize),
     "loading": (loading_steps, loading),

@@ -422,7 +422,7 @@ exec "{OURS[0]}" "$@"
     def test_small_run(self):
         """What `make bench SMALL=1` does, but for the guest; how fast all are does not matter here."""
         before = [os.stat(page).st_mtime_ns for page in self.PAGES]
-        results = self.bench("--only", "speed", "formats", "concurrent", "quantize", "loading", "kv-study", "board")
+        results = self.bench("--only", "speed", "formats", "isas", "concurrent", "quantize", "loading", "kv-study", "board")
         parts = results["parts"]
         for part, rows in (("speed", "models"), ("formats", "rows")):
             for row in parts[part][rows]:
@@ -433,6 +433,9 @@ exec "{OURS[0]}" "$@"
         self.assertGreater(parts["speed"]["limits"]["f32_fma_per_s"], 0)
         for kind, unit in (("F16", "f32"), ("Q4_0", "8-bit")):
             self.assertRegex(results["figures"]["formats-prefill"], rf"(?m)^\| {kind} \|.* G/s, {unit} \|")
+        for row in parts["isas"]["rows"]:
+            for what in ("decode", "prefill"):
+                self.check_rates(row[what], ("sluice", "stock"))
         self.assertEqual([row["n_sequences"] for row in parts["concurrent"]["rows"]], [1, 2, 4, 8])
         self.check_rates(parts["quantize"], ("sluice", "stock"))
         self.assertGreater(len(parts["quantize"]["rmse"]), 5)
@@ -461,11 +464,14 @@ exec "{OURS[0]}" "$@"
     def test_another_peer(self):
         """ik_llama.cpp takes part where somebody has it. Here we stand in for it, to see that its columns come
         and stay; and one part alone replaces its own figures."""
-        whole = self.bench("--ik-peer", self.stand_in(), "--ik-version", "0.0", "--only", "formats", "concurrent", "loading")
+        whole = self.bench("--ik-peer", self.stand_in(), "--ik-version", "0.0", "--ik-build", "avx2", self.folder,
+                           "--only", "formats", "isas", "concurrent", "loading")
         four = ("sluice", "stock", "ik", "ik_repacked")
         for row in whole["parts"]["formats"]["rows"]:
             self.check_rates(row["prefill"], (*four, "sluice_fast"))
             self.check_rates(row["decode"], (*four, "sluice_huge", "sum"))
+        for row in whole["parts"]["isas"]["rows"]:
+            self.check_rates(row["prefill"], four)
         self.check_rates(whole["parts"]["concurrent"]["rows"][0], ("sluice", "stock", "ik_repacked"))
         for figure in ("formats-decode", "formats-prefill", "concurrent"):
             self.assertIn("Sluice / ik, repacked", whole["figures"][figure])

@@ -42,6 +42,8 @@ __m256i dot_scaled(__m256i sums, __m256i codes, __m256i x, __m256i scales) {
 
 #include "ops/kernels/avx2/runs.inc"
 
+#include "ops/kernels/again.inc"
+
 constexpr const char* kMethod = "maddubs 4x6, 4x16";
 constexpr const char* kMethodOneRow = "maddubs 1x1, 4x6, 4x16";
 #include "ops/kernels/avx2/table.inc"
@@ -58,7 +60,7 @@ const Kernels kKernelsAvx2 = {"avx2",
                               attention,
                               kMatmul,
                               sizeof(kMatmul) / sizeof(kMatmul[0]),
-                              {0, "maddubs 1x1", nullptr, fast_scratch, matmul_fast},
+                              {0, "maddubs 4x16", &kPackingFast, strip_bytes<Again>, matmul_fast},
                               {0, "fma 4x16", &kPackingBf16, bf16_scratch, matmul_bf16}};
 
 }  // namespace sluice

@@ -62,6 +62,11 @@ void store_scales(int32_t* out, __m256i scales) {
                       _mm256_cvtepi16_epi32(_mm256_extracti128_si256(scales, 1)));
 }
 
+void store_again(Unpacked256& out, const int8_t* codes) {
+  __builtin_memcpy(out.q, codes, sizeof(out.q));
+}
+#include "ops/kernels/again.inc"
+
 constexpr const char* kMethod = "vnni 4x6, 4x16";
 constexpr const char* kMethodOneRow = "vnni 1x1, 4x6, 4x16";
 #include "ops/kernels/avx2/table.inc"
@@ -78,7 +83,7 @@ const Kernels kKernelsAvxVnni = {"avxvnni",
                                  attention,
                                  kMatmul,
                                  sizeof(kMatmul) / sizeof(kMatmul[0]),
-                                 {0, "maddubs 1x1", nullptr, fast_scratch, matmul_fast},
+                                 {0, "vnni 4x16", &kPackingFast, strip_bytes<Again>, matmul_fast},
                                  {0, "fma 4x16", &kPackingBf16, bf16_scratch, matmul_bf16}};
 
 }  // namespace sluice

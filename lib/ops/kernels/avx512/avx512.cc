@@ -175,6 +175,7 @@ Bytes join(__m256i low, __m256i high) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 Bytes load_bytes(const int8_t* p, int) { return _mm512_loadu_si512(p); }
+void store_bytes(int8_t* p, Bytes v, int) { _mm512_storeu_si512(p, v); }
 // 32 bytes, and 32 from `apart` behind them.
 Bytes pair(const std::byte* p, size_t apart, int) { return join(load256(p), load256(p + apart)); }
 Bytes adjacent(const std::byte* p, int) { return _mm512_loadu_si512(p); }
@@ -286,6 +287,7 @@ Words group_scales(__m256i scales, int v, int) {
 __m256i reduce(Sums s) {
   return _mm256_add_epi32(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64(s, 1));
 }
+V16 words_to_float(__m256i v) { return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(v)); }
 V16 to_float(const int32_t* p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 // Four rows' or columns' sums [block][lane] as [block][row or column], less offset * x_sum.
 template <int offset>
@@ -405,6 +407,11 @@ VL to_float(IL v) { return _mm512_cvtepi32_ps(v); }
 #include "ops/kernels/vnni.inc"
 
 #include "ops/kernels/avx512/strips.inc"
+
+void store_again(Unpacked256& out, const int8_t* codes) {
+  __builtin_memcpy(out.q, codes, sizeof(out.q));
+}
+#include "ops/kernels/again.inc"
 
 constexpr int kBf16Rows = 8;
 constexpr int kBf16Groups = 3;
