@@ -375,6 +375,17 @@ void transpose_in_lanes(V16* v) {
 
 #include "ops/kernels/avx512/sixteen.inc"
 
+// sum += four bytes times four bytes in each lane. In loops GCC copies every sum that its own
+// intrinsic adds to, there and back.
+[[gnu::always_inline]] inline void add_bytes(__m512i& sum, __m512i unsigned_bytes,
+                                             __m512i signed_bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));
+}
+// The same with two words.
+[[gnu::always_inline]] inline void add_words(__m512i& sum, __m512i a, __m512i b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+}
+
 #include "ops/kernels/avx512/few.inc"
 
 constexpr uint32_t kLaneColumns = 16;
@@ -392,16 +403,6 @@ IL load_i32(const void* p) { return _mm512_load_si512(p); }
 IL add_i32(IL a, IL b) { return _mm512_add_epi32(a, b); }
 IL mul_i32(IL a, IL b) { return _mm512_mullo_epi32(a, b); }
 VL to_float(IL v) { return _mm512_cvtepi32_ps(v); }
-// sum += four bytes times four bytes in each lane. In loops GCC copies every sum that its own
-// intrinsic adds to, there and back.
-[[gnu::always_inline]] inline void add_bytes(IL& sum, IL unsigned_bytes, IL signed_bytes) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unsigned_bytes), "v"(signed_bytes));
-}
-// The same with two words.
-[[gnu::always_inline]] inline void add_words(IL& sum, IL a, IL b) {
-  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-}
-
 #include "ops/kernels/columns.inc"
 
 #include "ops/kernels/vnni.inc"
