@@ -403,6 +403,7 @@ IL load_i32(const void* p) { return _mm512_load_si512(p); }
 IL add_i32(IL a, IL b) { return _mm512_add_epi32(a, b); }
 IL mul_i32(IL a, IL b) { return _mm512_mullo_epi32(a, b); }
 VL to_float(IL v) { return _mm512_cvtepi32_ps(v); }
+
 #include "ops/kernels/columns.inc"
 
 #include "ops/kernels/vnni.inc"
