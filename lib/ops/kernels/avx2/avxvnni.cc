@@ -67,6 +67,7 @@ void store_again(Unpacked256& out, const int8_t* codes) {
 }
 #include "ops/kernels/again.inc"
 
+constexpr const ColumnPacking& kPackingQ8 = kPackingSingle32;
 constexpr const char* kMethod = "vnni 4x6, 4x16";
 constexpr const char* kMethodOneRow = "vnni 1x1, 4x6, 4x16";
 #include "ops/kernels/avx2/table.inc"
