@@ -433,6 +433,7 @@ exec "{OURS[0]}" "$@"
         self.assertGreater(parts["speed"]["limits"]["f32_fma_per_s"], 0)
         for kind, unit in (("F16", "f32"), ("Q4_0", "8-bit")):
             self.assertRegex(results["figures"]["formats-prefill"], rf"(?m)^\| {kind} \|.* G/s, {unit} \|")
+        self.assertEqual([row["isa"] for row in parts["isas"]["rows"]], ["AVX2"])
         for row in parts["isas"]["rows"]:
             for what in ("decode", "prefill"):
                 self.check_rates(row[what], ("sluice", "stock"))
@@ -473,7 +474,7 @@ exec "{OURS[0]}" "$@"
         for row in whole["parts"]["isas"]["rows"]:
             self.check_rates(row["prefill"], four)
         self.check_rates(whole["parts"]["concurrent"]["rows"][0], ("sluice", "stock", "ik_repacked"))
-        for figure in ("formats-decode", "formats-prefill", "concurrent"):
+        for figure in ("formats-decode", "formats-prefill", "isas-prefill", "concurrent"):
             self.assertIn("Sluice / ik, repacked", whole["figures"][figure])
         self.assertIn("| ik, repacked |", whole["figures"]["loading"])
         again = self.bench("--only", "loading")

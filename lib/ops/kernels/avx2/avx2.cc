@@ -50,17 +50,8 @@ constexpr const char* kMethodOneRow = "maddubs 1x1, 4x6, 4x16";
 
 }  // namespace
 
-const Kernels kKernelsAvx2 = {"avx2",
-                              rms_norm,
-                              quantize<BlockA8>,
-                              quantize<BlockA8K>,
-                              {glu<silu_gate>, glu<gelu_gate>},
-                              softcap,
-                              kCaches,
-                              attention,
-                              kMatmul,
-                              sizeof(kMatmul) / sizeof(kMatmul[0]),
-                              {0, "maddubs 4x16", &kPackingFast, strip_bytes<Again>, matmul_fast},
-                              {0, "fma 4x16", &kPackingBf16, bf16_scratch, matmul_bf16}};
+constinit const Kernels kKernelsAvx2 = make_kernels(
+    "avx2", kMatmul, {0, "maddubs 4x16", &kPackingFast, strip_bytes<Again>, matmul_fast},
+    {0, "fma 4x16", &kPackingBf16, bf16_scratch, matmul_bf16});
 
 }  // namespace sluice

@@ -49,12 +49,6 @@ IL add_i32(IL a, IL b) { return _mm256_add_epi32(a, b); }
 IL mul_i32(IL a, IL b) { return _mm256_mullo_epi32(a, b); }
 #include "ops/kernels/vnni.inc"
 
-// Q3_K's products of codes and scales take the range -124 .. 128 and are kept with the sign
-// changed.
-template <>
-constexpr bool kFolded<Q2_K> = true;
-template <>
-constexpr bool kFolded<Q3_K> = true;
 void store_scales(int32_t* out, __m256i scales) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
                       _mm256_cvtepi16_epi32(_mm256_castsi256_si128(scales)));
@@ -62,9 +56,6 @@ void store_scales(int32_t* out, __m256i scales) {
                       _mm256_cvtepi16_epi32(_mm256_extracti128_si256(scales, 1)));
 }
 
-void store_again(Unpacked256& out, const int8_t* codes) {
-  __builtin_memcpy(out.q, codes, sizeof(out.q));
-}
 #include "ops/kernels/again.inc"
 
 constexpr const ColumnPacking& kPackingQ8 = kPackingSingle32;
@@ -74,17 +65,8 @@ constexpr const char* kMethodOneRow = "vnni 1x1, 4x6, 4x16";
 
 }  // namespace
 
-const Kernels kKernelsAvxVnni = {"avxvnni",
-                                 rms_norm,
-                                 quantize<BlockA8>,
-                                 quantize<BlockA8K>,
-                                 {glu<silu_gate>, glu<gelu_gate>},
-                                 softcap,
-                                 kCaches,
-                                 attention,
-                                 kMatmul,
-                                 sizeof(kMatmul) / sizeof(kMatmul[0]),
-                                 {0, "vnni 4x16", &kPackingFast, strip_bytes<Again>, matmul_fast},
-                                 {0, "fma 4x16", &kPackingBf16, bf16_scratch, matmul_bf16}};
+constinit const Kernels kKernelsAvxVnni = make_kernels(
+    "avxvnni", kMatmul, {0, "vnni 4x16", &kPackingFast, strip_bytes<Again>, matmul_fast},
+    {0, "fma 4x16", &kPackingBf16, bf16_scratch, matmul_bf16});
 
 }  // namespace sluice

@@ -410,9 +410,6 @@ VL to_float(IL v) { return _mm512_cvtepi32_ps(v); }
 
 #include "ops/kernels/avx512/strips.inc"
 
-void store_again(Unpacked256& out, const int8_t* codes) {
-  __builtin_memcpy(out.q, codes, sizeof(out.q));
-}
 #include "ops/kernels/again.inc"
 
 constexpr int kBf16Rows = 8;
@@ -444,18 +441,9 @@ constexpr MatmulKernel kMatmul[] = {
      matmul_row_by_row<Q6_K>},
 };
 
-constexpr Kernels kTable = {"avx512",
-                            rms_norm,
-                            quantize<BlockA8>,
-                            quantize<BlockA8K>,
-                            {glu<silu_gate>, glu<gelu_gate>},
-                            softcap,
-                            kCaches,
-                            attention,
-                            kMatmul,
-                            sizeof(kMatmul) / sizeof(kMatmul[0]),
-                            {0, "vnni 4x48", &kPackingFast, strip_bytes<Again>, matmul_fast},
-                            {0, "fma 8x48", &kPackingBf16, bf16_scratch, matmul_bf16}};
+constexpr Kernels kTable = make_kernels(
+    "avx512", kMatmul, {0, "vnni 4x48", &kPackingFast, strip_bytes<Again>, matmul_fast},
+    {0, "fma 8x48", &kPackingBf16, bf16_scratch, matmul_bf16});
 
 // The same, with tiles for fast products.
 constexpr Kernels with_tiles(Kernels kernels) {

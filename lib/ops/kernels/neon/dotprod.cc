@@ -29,17 +29,8 @@ constexpr const char* kMethod = "sdot 4x1, 1x16";
 
 }  // namespace
 
-const Kernels kKernelsDotprod = {"dotprod",
-                                 rms_norm,
-                                 quantize<BlockA8>,
-                                 quantize<BlockA8K>,
-                                 {glu<silu_gate>, glu<gelu_gate>},
-                                 softcap,
-                                 kCaches,
-                                 attention,
-                                 kMatmul,
-                                 sizeof(kMatmul) / sizeof(kMatmul[0]),
-                                 {0, "plain", nullptr, fast_scratch, matmul_fast},
-                                 {0, "fmla 4x16", &kPackingBf16, bf16_scratch, matmul_bf16}};
+constinit const Kernels kKernelsDotprod =
+    make_kernels("dotprod", kMatmul, {0, "plain", nullptr, fast_scratch, matmul_fast},
+                 {0, "fmla 4x16", &kPackingBf16, bf16_scratch, matmul_bf16});
 
 }  // namespace sluice
