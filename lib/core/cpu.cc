@@ -22,6 +22,22 @@
 namespace sluice {
 namespace {
 
+// AMD before Zen 5: no more than 24 lines can be on their way to the nearest cache, so that who
+// asks for lines far ahead of their use waits for them. The processor's own reading ahead does not.
+bool fetches_few_lines() {
+#if defined(__x86_64__)
+  constexpr unsigned kZen1 = 0x17, kZen4 = 0x19;  // families; Zen 2 and 3 have one of these
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  const bool amd = __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_AMD_ebx &&
+                   ecx == signature_AMD_ecx && edx == signature_AMD_edx;
+  if (!amd || !__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return false;
+  const unsigned family = (eax >> 8 & 0xf) + (eax >> 20 & 0xff);
+  return family >= kZen1 && family <= kZen4;
+#else
+  return false;
+#endif
+}
+
 // "quota period" in microseconds, or "max period".
 std::optional<double> read_quota(const std::string& path) {
   std::ifstream file(path);
@@ -89,6 +105,11 @@ bool cpu_has_amx() {
 #elif defined(__aarch64__)
 bool cpu_has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 #endif
+
+size_t read_ahead() {
+  static const size_t bytes = fetches_few_lines() ? 0 : 8192;
+  return bytes;
+}
 
 double cgroup_cpus(const std::string& membership, const std::string& root) {
   double cpus = HUGE_VAL;

@@ -3,6 +3,7 @@
 #ifndef SLUICE_CORE_CPU_H
 #define SLUICE_CORE_CPU_H
 
+#include <cstddef>
 #include <string>
 
 namespace sluice {
@@ -16,6 +17,10 @@ bool cpu_has_amx();      // AMX-INT8 and AMX-BF16 besides; asks the system for i
 #elif defined(__aarch64__)
 bool cpu_has_dotprod();  // sdot, of ARMv8.2; NEON itself is everywhere
 #endif
+
+// How many bytes ahead of its use it pays to ask for memory that is read in a straight line: what
+// measured best.
+size_t read_ahead();
 
 // Processors that this process may keep busy: its affinity mask, cut down to the cgroup's CPU quota
 // (v2 and v1, all levels above), at least 1.

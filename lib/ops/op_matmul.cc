@@ -2,6 +2,7 @@
 // matmul: rows of weights are handed out in pieces, so that a thread that is held up does less.
 #include <algorithm>
 
+#include "core/cpu.h"
 #include "core/thread_pool.h"
 #include "ops/op.h"
 #include "quant/format.h"
@@ -45,6 +46,7 @@ MatmulArgs make_args(const Operands& o, const RunContext& c) {
     args.decode = format->decode;
     args.w_bytes256 = format->bytes(kA8KBlock);
   }
+  args.ahead = read_ahead();
   args.packed = c.packed;
   args.scratch = reinterpret_cast<std::byte*>(c.scratch);
   return args;

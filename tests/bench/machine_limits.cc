@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // machine-limits THREADS BYTES...: what the machine can do at most, as JSON. The rate at which
 // THREADS threads read and add up a buffer of each size (best of several passes), and how many
-// multiply-adds a second they do in registers, in f32 and as 8-bit dot products.
+// multiply-adds a second they do in registers, in f32 and as 8-bit dot products, each by the best
+// instructions that there are.
 // machine-limits --turns THREADS BYTES N: takes turns with peers that decode N tokens for each line
 // on standard input, and reads and adds up a buffer N times: {"decode_tps": times a second}.
 #include <immintrin.h>
@@ -18,7 +19,11 @@
 #include <thread>
 #include <vector>
 
+#include "core/cpu.h"
+
 namespace {
+
+using sluice::cpu_has_amx, sluice::cpu_has_avx2, sluice::cpu_has_avx512, sluice::cpu_has_avxvnni;
 
 using Clock = std::chrono::steady_clock;
 constexpr size_t kLine = 64;
@@ -96,7 +101,7 @@ class Sum {
 
   // Seconds of the fastest of some rounds of several passes each.
   double seconds(int n_rounds, int n_passes) const {
-    const bool avx512 = __builtin_cpu_supports("avx512f");
+    const bool avx512 = cpu_has_avx512();
     return best_round(n_threads_, n_rounds, [&](unsigned t) {
       const char* const begin = buffer_.get() + t * share_;
       for (int pass = 0; pass < n_passes; ++pass) {
@@ -130,73 +135,80 @@ int take_turns(unsigned n_threads, size_t n_bytes, int n_passes) {
   return 0;
 }
 
-// Each loop below does n rounds of twelve independent multiply-adds, enough to hide their latency;
-// returns how many scalar multiply-adds that was.
 constexpr int kChains = 12;
 
-__attribute__((target("avx2,fma"))) double fma_avx2(int64_t n) {
-  __m256 sums[kChains] = {};
-  for (__m256& sum : sums) keep(sum);  // else they are all one to the compiler
-  __m256 x = _mm256_set1_ps(1e-9f);
-  for (int64_t i = 0; i < n; ++i) {
-    keep(x);
-#pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) sums[c] = _mm256_fmadd_ps(x, x, sums[c]);
+// NAME(n) does n rounds of twelve independent multiply-adds SUM of `sum` and `x`, enough to hide
+// their latency; returns how many scalar ones that was, each of them MACS. What is kept is not
+// known to the compiler, which would do the same thing once. No template: what has another target
+// is not inlined.
+#define MULTIPLY_ADDS(NAME, TARGET, VECTOR, X, MACS, SUM)  \
+  __attribute__((target(TARGET))) double NAME(int64_t n) { \
+    VECTOR sums[kChains] = {}, x = X;                      \
+    for (int64_t i = 0; i < n; ++i) {                      \
+      _Pragma("GCC unroll 12") for (VECTOR & sum : sums) { \
+        keep(x);                                           \
+        sum = SUM;                                         \
+        keep(sum);                                         \
+      }                                                    \
+    }                                                      \
+    return MACS * kChains * static_cast<double>(n);        \
   }
-  for (__m256& sum : sums) keep(sum);
-  return 8.0 * kChains * static_cast<double>(n);
-}
-
-__attribute__((target("avx512f"))) double fma_avx512(int64_t n) {
-  __m512 sums[kChains] = {};
-  for (__m512& sum : sums) keep(sum);  // else they are all one to the compiler
-  __m512 x = _mm512_set1_ps(1e-9f);
-  for (int64_t i = 0; i < n; ++i) {
-    keep(x);
-#pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) sums[c] = _mm512_fmadd_ps(x, x, sums[c]);
-  }
-  for (__m512& sum : sums) keep(sum);
-  return 16.0 * kChains * static_cast<double>(n);
-}
-
+MULTIPLY_ADDS(fma_avx2, "avx2,fma", __m256, _mm256_set1_ps(1e-9f), 8.0, _mm256_fmadd_ps(x, x, sum))
+MULTIPLY_ADDS(fma_avx512, "avx512f", __m512, _mm512_set1_ps(1e-9f), 16.0,
+              _mm512_fmadd_ps(x, x, sum))
 // Without VNNI: bytes to words, pairs of words to doublewords, add.
-__attribute__((target("avx2"))) double dot_avx2(int64_t n) {
-  __m256i sums[kChains] = {};
-  for (__m256i& sum : sums) keep(sum);  // else they are all one to the compiler
-  __m256i x = _mm256_set1_epi8(1);
-  const __m256i ones = _mm256_set1_epi16(1);
+MULTIPLY_ADDS(dot_avx2, "avx2", __m256i, _mm256_set1_epi8(1), 32.0,
+              _mm256_add_epi32(sum,
+                               _mm256_madd_epi16(_mm256_maddubs_epi16(x, x), _mm256_set1_epi16(1))))
+MULTIPLY_ADDS(dot_avxvnni, "avx2,avxvnni", __m256i, _mm256_set1_epi8(1), 32.0,
+              _mm256_dpbusd_avx_epi32(sum, x, x))
+MULTIPLY_ADDS(dot_avx512vnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi32(0x01010101), 64.0,
+              _mm512_dpbusd_epi32(sum, x, x))
+#undef MULTIPLY_ADDS
+
+// Products of tiles, 16 rows of 64 bytes each, into six, which is more than hide the latency (Intel
+// Optimization Reference Manual, chapter on AMX: 52 cycles, one begun every 16).
+double dot_amx(int64_t n) {
+  struct alignas(kLine) Config {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  asm volatile("ldtilecfg %0" ::"m"(config));  // makes all tiles zeros
+  n = n / 32 + 1;                              // each of these does the work of 32 vectors
   for (int64_t i = 0; i < n; ++i) {
-    keep(x);
-#pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) {
-      sums[c] = _mm256_add_epi32(sums[c], _mm256_madd_epi16(_mm256_maddubs_epi16(x, x), ones));
-    }
+    asm volatile(
+        "tdpbsud %tmm7, %tmm6, %tmm0\n\ttdpbsud %tmm7, %tmm6, %tmm1\n\t"
+        "tdpbsud %tmm7, %tmm6, %tmm2\n\ttdpbsud %tmm7, %tmm6, %tmm3\n\t"
+        "tdpbsud %tmm7, %tmm6, %tmm4\n\ttdpbsud %tmm7, %tmm6, %tmm5");
   }
-  for (__m256i& sum : sums) keep(sum);
-  return 32.0 * kChains * static_cast<double>(n);
+  asm volatile("tilerelease");
+  return 6.0 * 16 * 64 * 16 * static_cast<double>(n);
 }
 
-__attribute__((target("avx512f,avx512vnni"))) double dot_vnni(int64_t n) {
-  __m512i sums[kChains] = {};
-  for (__m512i& sum : sums) keep(sum);  // else they are all one to the compiler
-  __m512i x = _mm512_set1_epi32(0x01010101);
-  for (int64_t i = 0; i < n; ++i) {
-    keep(x);
-#pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) sums[c] = _mm512_dpbusd_epi32(sums[c], x, x);
-  }
-  for (__m512i& sum : sums) keep(sum);
-  return 64.0 * kChains * static_cast<double>(n);
-}
+struct Compute {
+  const char* isa;
+  bool (*usable)();
+  double (*work)(int64_t);
+};
+// The best first; the last is always there.
+constexpr Compute kFloats[] = {{"AVX-512", cpu_has_avx512, fma_avx512},
+                               {"AVX2", cpu_has_avx2, fma_avx2}};
+constexpr Compute kDots[] = {{"AMX", cpu_has_amx, dot_amx},
+                             {"AVX-512 VNNI", cpu_has_avx512, dot_avx512vnni},
+                             {"AVX-VNNI", cpu_has_avxvnni, dot_avxvnni},
+                             {"AVX2", cpu_has_avx2, dot_avx2}};
 
-double compute_rate(unsigned n_threads, double (*work)(int64_t)) {
+void print_rate(unsigned n_threads, const char* name, const char* unit, const Compute* best) {
+  while (!best->usable()) ++best;
   constexpr int64_t kRounds = 10'000'000;
   std::vector<double> done(n_threads);
-  const double seconds = best_round(n_threads, 3, [&](unsigned t) { done[t] = work(kRounds); });
+  const double seconds =
+      best_round(n_threads, 3, [&](unsigned t) { done[t] = best->work(kRounds); });
   double sum = 0;
   for (const double d : done) sum += d;
-  return sum / seconds;
+  std::printf(", \"%s_isa\": \"%s\", \"%s_%s_per_s\": %.6g", name, best->isa, name, unit,
+              sum / seconds);
 }
 
 }  // namespace
@@ -209,13 +221,11 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: machine-limits [--turns] THREADS BYTES...\n");
     return 2;
   }
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+  if (!cpu_has_avx2()) {
     std::fprintf(stderr, "machine-limits: this CPU has no AVX2 and FMA\n");
     return 1;
   }
   if (turns) return take_turns(n_threads, std::strtoull(argv[2], nullptr, 10), std::atoi(argv[3]));
-  const bool avx512 = __builtin_cpu_supports("avx512f");
-  const bool vnni = __builtin_cpu_supports("avx512vnni");
   std::printf("{\"threads\": %u, \"read\": [", n_threads);
   for (int i = 2; i < argc; ++i) {
     const size_t n_bytes = std::strtoull(argv[i], nullptr, 10);
@@ -226,9 +236,9 @@ int main(int argc, char** argv) {
     std::printf("%s{\"bytes\": %zu, \"bytes_per_s\": %.6g}", i > 2 ? ", " : "", n_bytes,
                 read_rate(n_threads, n_bytes));
   }
-  std::printf("], \"f32_isa\": \"%s\", \"f32_fma_per_s\": %.6g", avx512 ? "AVX-512" : "AVX2",
-              compute_rate(n_threads, avx512 ? fma_avx512 : fma_avx2));
-  std::printf(", \"i8_isa\": \"%s\", \"i8_mac_per_s\": %.6g}\n", vnni ? "AVX-512 VNNI" : "AVX2",
-              compute_rate(n_threads, vnni ? dot_vnni : dot_avx2));
+  std::printf("]");
+  print_rate(n_threads, "f32", "fma", kFloats);
+  print_rate(n_threads, "i8", "mac", kDots);
+  std::printf("}\n");
   return 0;
 }

@@ -12,7 +12,7 @@ $(STOCK)/.installed: tests/e2e/peer/package.json tests/e2e/peer/package-lock.jso
 BENCH_PROGRAMS := $(addprefix $(O)/bin/,llama-peer sluice-peer machine-limits board-bench quantize-bench tensor-errors)
 $(O)/bin/llama-peer: $(O)/obj/tests/bench/llama_peer.o
 $(O)/bin/sluice-peer: $(O)/obj/tests/bench/sluice_peer.o $(O)/lib/libsluice.a
-$(O)/bin/machine-limits: $(O)/obj/tests/bench/machine_limits.o
+$(O)/bin/machine-limits: $(O)/obj/tests/bench/machine_limits.o $(O)/lib/libsluice.a
 $(O)/bin/board-bench: $(O)/obj/tests/bench/board_bench.o $(O)/lib/libsluice.a
 $(O)/bin/quantize-bench: $(O)/obj/tests/bench/quantize_bench.o $(O)/lib/libsluice.a
 $(O)/bin/tensor-errors: $(O)/obj/tests/bench/tensor_errors.o $(O)/lib/libsluice.a

@@ -102,6 +102,7 @@ struct Product {
     args.format = f.id;
     args.decode = f.decode;
     args.w_bytes256 = f.bytes(256);
+    args.ahead = 4096;
   }
 
   // Random bits make any code and any group scale; the f16 factors are drawn from sane numbers.

@@ -63,6 +63,7 @@ struct MatmulArgs {
   // Of W to values: for fast products.
   void (*decode)(const void* blocks, float* values, size_t n);
   size_t w_bytes256;   // bytes of 256 values of W
+  size_t ahead;        // how far ahead of its use W is asked for, in bytes
   std::byte* packed;   // what the kernel's packing wrote, 64-byte aligned
   std::byte* scratch;  // the thread's own, 64-byte aligned
 };

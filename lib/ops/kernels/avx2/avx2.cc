@@ -31,9 +31,6 @@ constexpr int kQ8Offset = 0;
 __m256i dot_q8(__m256i sums, __m256i codes, __m256i x) {
   return dot(sums, _mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
 }
-__m256i dot_scaled(__m256i sums, __m256i codes, __m256i x, __m256i scales) {
-  return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales));
-}
 [[gnu::always_inline]] inline void add_words(__m256i& sums, __m256i a, __m256i b) {
   sums = _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
 }

@@ -38,10 +38,6 @@ constexpr int kQ8Offset = 128;  // added to i8 weights: the first operand is uns
 __m256i dot_q8(__m256i sums, __m256i codes, __m256i x) {
   return dot(sums, _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80))), x);
 }
-__m256i dot_scaled(__m256i sums, __m256i codes, __m256i x, __m256i scales) {
-  add_words(sums, _mm256_maddubs_epi16(codes, x), scales);
-  return sums;
-}
 
 #include "ops/kernels/avx2/products.inc"
 

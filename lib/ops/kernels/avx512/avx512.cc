@@ -314,6 +314,17 @@ V16 from_halves(__m128i low, __m128i high) {
 
 #include "ops/kernels/quantized.inc"
 
+// The codes of a block of 256 to their places in four vectors, and their sums.
+void place256(const BlockA8K& x, int8_t (*q)[64], int16_t* sums) {
+  for (int v = 0; v < 4; ++v) {
+    __builtin_memcpy(q[v], x.q + 32 * v, 32);
+    __builtin_memcpy(q[v] + 32, x.q + 128 + 32 * v, 32);
+  }
+  sums16(x.q, sums);
+}
+// Of the j-th sixteen values.
+int16_t sum_of_16(const int16_t* sums, int j) { return sums[j]; }
+
 Sums start_less(__m256i products) {
   return _mm512_zextsi256_si512(_mm256_sub_epi32(_mm256_setzero_si256(), products));
 }
@@ -372,6 +383,32 @@ void transpose_in_lanes(V16* v) {
 }
 
 #include "ops/kernels/row_by_row.inc"
+
+template <typename F, int n>
+[[gnu::always_inline]] inline void multiply_unit(const std::byte* w, const Single256& x,
+                                                 int32_t* products, int32_t* mins) {
+  Sums of_block[4];
+  __m256i mins_of_block[4];
+  for (int b = 0; b < 4; ++b) {
+    of_block[b] = zero_sums();
+    mins_of_block[b] = _mm256_setzero_si256();
+    if (b >= n) continue;
+    const std::byte* block = w + static_cast<size_t>(b) * F::kBytes;
+    const __m256i scales = F::scales(block), of_16 = load256(x.sums[b]);
+    if constexpr (F::kOffset != 0) {
+      of_block[b] =
+          start_less(_mm256_slli_epi32(_mm256_madd_epi16(scales, of_16), F::kOffset == 4 ? 2 : 5));
+    }
+    const Single256::Block* codes = &x.block[b];
+    dot_groups<F, 1>(block, scales, &codes, &of_block[b]);
+    if constexpr (F::kMin) mins_of_block[b] = _mm256_madd_epi16(F::mins(block), of_16);
+  }
+  _mm_store_si128(reinterpret_cast<__m128i*>(products), fold_products(of_block));
+  if constexpr (F::kMin) {
+    _mm_store_si128(reinterpret_cast<__m128i*>(mins),
+                    fold4(mins_of_block[0], mins_of_block[1], mins_of_block[2], mins_of_block[3]));
+  }
+}
 
 #include "ops/kernels/avx512/sixteen.inc"
 
