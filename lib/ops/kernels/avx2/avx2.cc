@@ -21,10 +21,14 @@ namespace {
 
 #include "ops/kernels/simd.inc"
 
-// Codes up to 63 keep pairs within 16 bits.
+__m256i widen_words(__m256i words) { return _mm256_madd_epi16(words, _mm256_set1_epi16(1)); }
 __m256i dot(__m256i sums, __m256i codes, __m256i x) {
-  const __m256i pairs = _mm256_maddubs_epi16(codes, x);
-  return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  return _mm256_add_epi32(sums, widen_words(_mm256_maddubs_epi16(codes, x)));
+}
+// Codes up to 63 keep two pairs within 16 bits.
+__m256i dot_two(__m256i codes0, __m256i x0, __m256i codes1, __m256i x1) {
+  return widen_words(
+      _mm256_add_epi16(_mm256_maddubs_epi16(codes0, x0), _mm256_maddubs_epi16(codes1, x1)));
 }
 // |w| <= 128 and |x| <= 127 do so, too.
 constexpr int kQ8Offset = 0;

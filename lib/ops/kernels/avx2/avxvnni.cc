@@ -34,6 +34,9 @@ __m256i dot(__m256i sums, __m256i codes, __m256i x) {
   add_bytes(sums, codes, x);
   return sums;
 }
+__m256i dot_two(__m256i codes0, __m256i x0, __m256i codes1, __m256i x1) {
+  return dot(dot(_mm256_setzero_si256(), codes0, x0), codes1, x1);
+}
 constexpr int kQ8Offset = 128;  // added to i8 weights: the first operand is unsigned
 __m256i dot_q8(__m256i sums, __m256i codes, __m256i x) {
   return dot(sums, _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80))), x);

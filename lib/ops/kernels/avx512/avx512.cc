@@ -272,6 +272,9 @@ Bytes shift(Bytes a) {
 }
 // Products of unsigned codes and activations, added up by fours.
 Sums dot(Sums sums, Bytes codes, Bytes x) { return _mm512_dpbusd_epi32(sums, codes, x); }
+Sums dot_two(Bytes codes0, Bytes x0, Bytes codes1, Bytes x1) {
+  return dot(dot(zero_sums(), codes0, x0), codes1, x1);
+}
 Sums dot_q8(Sums sums, Bytes codes, Bytes x) {
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   return _mm512_dpbusd_epi32(sums, _mm512_xor_si512(codes, flip), x);
