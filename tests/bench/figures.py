@@ -30,19 +30,23 @@ def ordered(names):
     return [name for name in TITLES if name in names]
 
 
-def machine(results):
-    m, parts = results["machine"], results["parts"].values()
+def kind_of(m):
+    """What the machine is, without its name."""
     kind = f"{m['cpu']} (family {m['family']}, model {m['model']}), {m['cores']} cores"
     if m["virtual"]:
         kind += " of a virtual machine"
     if m["l3"]:
         kind += f", {int(m['l3'].rstrip('K')) // 1024} MiB of L3"
-    kind += f", {m['memory_gib']} GiB of memory"
+    return kind + f", {m['memory_gib']} GiB of memory"
+
+
+def machine(results):
+    m, parts = results["machine"], results["parts"].values()
     n_disturbed, n_repeated = (sum(part[key] for part in parts) for key in ("n_disturbed", "n_repeated"))
     disturbed = (f"{n_disturbed} measurements count although other work of the machine took part in them"
                  if n_disturbed else "no measurement that counts was disturbed by other work of the machine")
     beside = m["stock"] + (f" (\"stock\") and {m['ik']} (\"ik\")" if "ik" in m else "")
-    return (f"- Machine: {kind}; {disturbed} ({n_repeated} were repeated).\n"
+    return (f"- Machine: {kind_of(m)}; {disturbed} ({n_repeated} were repeated).\n"
             f"- Sluice {m['sluice']} beside {beside}.")
 
 
@@ -125,17 +129,20 @@ def every_format(part, what):
                   *(f"{TITLES[n]}, tokens/s" for n in names)], lines)
 
 
-def isas(part, what):
-    """A row for each instruction set and format."""
+def isa_prefill(part):
+    """A row for each format with an instruction set; no bound, for the machine can have better instructions."""
     rows = part["rows"]
-    if not rows:
-        return "This processor has none of them."
-    names = ordered({name for row in rows for name in row[what]["tps"]})
+    names = ordered(rows[0]["prefill"]["tps"])
     peers = [name for name in names if name != "sluice"]
-    return table([f"{rows[0]['name']}, {what} {rows[0]['n_' + ('prompt' if what == 'prefill' else what)]}",
-                  *ratio_columns(peers), *(f"{TITLES[n]}, tokens/s" for n in names)],
-                 [[f"{row['isa']}, {row['format']}", *ratio_cells(row[what], peers),
-                   *cells(row[what]["tps"], names, number)] for row in rows])
+    return table([f"{rows[0]['name']}, prefill {rows[0]['n_prompt']}", *ratio_columns(peers),
+                  *(f"{TITLES[n]}, tokens/s" for n in names)],
+                 [[row["format"], *ratio_cells(row["prefill"], peers), *cells(row["prefill"]["tps"], names, number)]
+                  for row in rows])
+
+
+def of_isa(isa):
+    return {f"{isa}-machine": lambda part: f"{part['rows'][0]['isa']} on {kind_of(part['machine'])}:",
+            f"{isa}-decode": lambda part: every_format(part, "decode"), f"{isa}-prefill": isa_prefill}
 
 
 def concurrent(part):
@@ -244,7 +251,8 @@ OF_PART = {
     "speed": {"speed": speed, "limits": limits, "one-thread": one_thread},
     "formats": {"formats-decode": lambda part: every_format(part, "decode"),
                 "formats-prefill": lambda part: every_format(part, "prefill")},
-    "isas": {"isas-decode": lambda part: isas(part, "decode"), "isas-prefill": lambda part: isas(part, "prefill")},
+    "avx2": of_isa("avx2"),
+    "avxvnni": of_isa("avxvnni"),
     "concurrent": {"concurrent": concurrent},
     "quantize": {"quantize": quantize, "encoders": encoders},
     "loading": {"loading": loading},
@@ -258,7 +266,8 @@ def make(results):
     """{figure: Markdown} of the parts that were measured, and of the machine."""
     found = {"machine": machine(results)}
     for name, part in results["parts"].items():
-        found |= {figure: show(part) for figure, show in OF_PART[name].items()}
+        if part.get("rows", True):  # else this machine has none of it: what another one found stays
+            found |= {figure: show(part) for figure, show in OF_PART[name].items()}
     return found
 
 

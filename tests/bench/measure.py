@@ -154,7 +154,7 @@ class Bench:
         self.ik_builds = ik_builds or {}  # {ISA: folder of libraries built for it}
         self.threads = 1 if small else 2  # one does not care what else the machine does
         self.quiet = Quiet(0)
-        self.progress = None
+        self.progress = self.about = None
         if small:
             Side.longest_pause = 0.02  # one thread polls for nothing
 

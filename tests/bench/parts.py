@@ -139,36 +139,36 @@ ISAS = {"avx2": ("AVX2", {"avx2", "fma", "f16c"}, "haswell"),
         "avxvnni": ("AVX-VNNI", {"avx2", "fma", "f16c", "avx_vnni"}, "alderlake")}
 
 
-def isas_here(bench):
+def isa_formats(bench, isa):
+    """What is measured; nothing where the processor has no such instructions."""
     flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)[1].split()
-    found = [isa for isa, (_, needed, _) in ISAS.items() if needed <= set(flags)]
-    return found[:1] if bench.small else found
+    if not ISAS[isa][1] <= set(flags):
+        return []
+    return ["Q4_0"] if bench.small else ["Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "Q2_K", "Q3_K_M"]
 
 
-def isas_formats(bench):
-    return ["Q4_0"] if bench.small else ["Q4_0", "Q4_K_M", "Q6_K", "Q8_0"]
+def isa_steps(bench, isa):
+    return [(f"{name_of(bench)} {kind} with {ISAS[isa][0]}", 75 if bench.ik_builds else 35)
+            for kind in isa_formats(bench, isa)]
 
 
-def isas_steps(bench):
-    return [(f"{name_of(bench)} {kind} with {ISAS[isa][0]}", 60 if bench.ik_builds else 30)
-            for isa in isas_here(bench) for kind in isas_formats(bench)]
-
-
-def isas(bench):
+def one_isa(bench, isa):
     n_prompt, n_decode, plan = (32, 8, [("decode", 2), ("prefill", 2)]) if bench.small else (
         512, 32, [("decode", 5), ("prefill", 3)])
+    shown, _, kernels = ISAS[isa]
     rows = []
-    steps = iter(isas_steps(bench))
-    for isa in isas_here(bench):
-        shown, _, kernels = ISAS[isa]
-        for kind in isas_formats(bench):
-            path = bench.model(kind, preset(bench))
-            bench.progress.begin(next(steps)[0])
-            peers = bench.peers_with(isa, kernels, "bench", path, n_prompt, n_decode, bench.threads)
-            found = bench.take_turns(peers, plan)
-            rows.append({"isa": shown, "name": name_of(bench), "format": kind, "n_prompt": n_prompt, "n_decode": n_decode,
-                         **{what: compare(rates(found[what], what)) for what, _ in plan}})
-    return {"rows": rows}
+    for kind, step in zip(isa_formats(bench, isa), isa_steps(bench, isa)):
+        path = bench.model(kind, preset(bench))
+        bench.progress.begin(step[0])
+        need = weights(bench, path)
+        peers = {**bench.peers_with(isa, kernels, "bench", path, n_prompt, n_decode, bench.threads),
+                 "sum": [bench.program("machine-limits"), "--turns", bench.threads, need["bytes"], n_decode]}
+        found = bench.take_turns(peers, plan, {"prefill": ["sum"]})
+        row = {"isa": shown, "name": name_of(bench), "format": kind, "n_prompt": n_prompt, "n_decode": n_decode, **need,
+               **{what: compare(rates(found[what], what)) for what, _ in plan}}
+        row["decode"]["share"] = shares_of(found["decode"], "sum")
+        rows.append(row)
+    return {"machine": bench.about, "rows": rows}
 
 
 # --- several sequences at once ---------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def guest(bench):
 PARTS = {
     "speed": (speed_steps, speed),
     "formats": (formats_steps, formats),
-    "isas": (isas_steps, isas),
+    **{isa: (lambda bench, isa=isa: isa_steps(bench, isa), lambda bench, isa=isa: one_isa(bench, isa)) for isa in ISAS},
     "concurrent": (concurrent_steps, concurrent),
     "quantize": (quantize_steps, quantize),
     "loading": (loading_steps, loading),

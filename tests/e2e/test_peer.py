@@ -422,7 +422,7 @@ exec "{OURS[0]}" "$@"
     def test_small_run(self):
         """What `make bench SMALL=1` does, but for the guest; how fast all are does not matter here."""
         before = [os.stat(page).st_mtime_ns for page in self.PAGES]
-        results = self.bench("--only", "speed", "formats", "isas", "concurrent", "quantize", "loading", "kv-study", "board")
+        results = self.bench("--only", "speed", "formats", "avx2", "concurrent", "quantize", "loading", "kv-study", "board")
         parts = results["parts"]
         for part, rows in (("speed", "models"), ("formats", "rows")):
             for row in parts[part][rows]:
@@ -433,10 +433,11 @@ exec "{OURS[0]}" "$@"
         self.assertGreater(parts["speed"]["limits"]["f32_fma_per_s"], 0)
         for kind, unit in (("F16", "f32"), ("Q4_0", "8-bit")):
             self.assertRegex(results["figures"]["formats-prefill"], rf"(?m)^\| {kind} \|.* G/s, {unit} \|")
-        self.assertEqual([row["isa"] for row in parts["isas"]["rows"]], ["AVX2"])
-        for row in parts["isas"]["rows"]:
-            for what in ("decode", "prefill"):
-                self.check_rates(row[what], ("sluice", "stock"))
+        self.assertEqual([row["isa"] for row in parts["avx2"]["rows"]], ["AVX2"])
+        for row in parts["avx2"]["rows"]:
+            self.check_rates(row["prefill"], ("sluice", "stock"))
+            self.check_rates(row["decode"], ("sluice", "stock", "sum"))
+            self.assertGreater(min(row["decode"]["share"].values()), 0)
         self.assertEqual([row["n_sequences"] for row in parts["concurrent"]["rows"]], [1, 2, 4, 8])
         self.check_rates(parts["quantize"], ("sluice", "stock"))
         self.assertGreater(len(parts["quantize"]["rmse"]), 5)
@@ -453,7 +454,8 @@ exec "{OURS[0]}" "$@"
         self.assertGreater(min(min(what["ratios"]) for what in parts["board"]["model"].values()), 0)
         with open(self.PAGES[0], encoding="utf-8") as file:
             in_page = re.findall(r"<!-- begin figures: (.*?) -->", file.read())
-        self.assertEqual(sorted([*results["figures"], "guest", "access"]), sorted(in_page))
+        others = ["guest", "access", *(f"avxvnni-{figure}" for figure in ("machine", "decode", "prefill"))]
+        self.assertEqual(sorted([*results["figures"], *others]), sorted(in_page))
         self.assertEqual([os.stat(page).st_mtime_ns for page in self.PAGES], before)
 
     def test_small_run_of_a_guest(self):
@@ -466,15 +468,16 @@ exec "{OURS[0]}" "$@"
         """ik_llama.cpp takes part where somebody has it. Here we stand in for it, to see that its columns come
         and stay; and one part alone replaces its own figures."""
         whole = self.bench("--ik-peer", self.stand_in(), "--ik-version", "0.0", "--ik-build", "avx2", self.folder,
-                           "--only", "formats", "isas", "concurrent", "loading")
+                           "--only", "formats", "avx2", "concurrent", "loading")
         four = ("sluice", "stock", "ik", "ik_repacked")
         for row in whole["parts"]["formats"]["rows"]:
             self.check_rates(row["prefill"], (*four, "sluice_fast"))
             self.check_rates(row["decode"], (*four, "sluice_huge", "sum"))
-        for row in whole["parts"]["isas"]["rows"]:
+        for row in whole["parts"]["avx2"]["rows"]:
             self.check_rates(row["prefill"], four)
+            self.check_rates(row["decode"], (*four, "sum"))
         self.check_rates(whole["parts"]["concurrent"]["rows"][0], ("sluice", "stock", "ik_repacked"))
-        for figure in ("formats-decode", "formats-prefill", "isas-prefill", "concurrent"):
+        for figure in ("formats-decode", "formats-prefill", "avx2-prefill", "concurrent"):
             self.assertIn("Sluice / ik, repacked", whole["figures"][figure])
         self.assertIn("| ik, repacked |", whole["figures"]["loading"])
         again = self.bench("--only", "loading")
