@@ -40,8 +40,8 @@ inline constexpr float kBf16Smallest = 0x1p-40f;
 // shorter ones are those of models that lie in a cache.
 inline constexpr uint32_t kLongRow = 1024;
 
-// How far ahead of its use memory is asked for, in bytes: what it takes to answer. MatmulArgs::ahead
-// is for what one column or a few want of quantized weights.
+// How far ahead of its use memory is asked for, in bytes: what it takes to answer. For what one
+// column or a few want of quantized weights there is MatmulArgs::ahead.
 inline constexpr size_t kAhead = 8192;
 
 }  // namespace sluice
